@@ -1,0 +1,62 @@
+# Set-up is a side effect of the target that you want: each one builds what it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PROTOS := $(sort $(wildcard protos/touchledger/v1/*.proto))
+# Those that define a service; the others would only get empty stubs.
+SERVICES := $(sort $(shell grep -l "^service " $(PROTOS)))
+ARGS ?=
+
+.PHONY: help demo run test verify lint types protos lock clean
+
+help:  ## What there is
+	@awk -F ':.*## ' '/^[a-z].*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/run  ## Start everything, publish a simulated quarter, print the scores, keep serving
+	@$(BIN)/touchledger demo $(ARGS)
+
+run: $(VENV)/run  ## Start everything without sample data
+	@$(BIN)/touchledger up $(ARGS)
+
+test: $(VENV)/dev  ## Run the test suite
+	$(BIN)/python -m pytest $(ARGS)
+
+verify: lint types  ## What must hold before a commit: fresh stubs, linters, types, boundaries
+	$(BIN)/python tests/support/fresh_stubs.py
+
+lint: $(VENV)/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/buf lint protos
+	$(BIN)/lint-imports --no-cache
+
+types: $(VENV)/dev
+	$(BIN)/mypy
+
+protos: $(VENV)/dev  ## Write the stubs beside the protos
+	$(BIN)/python -m grpc_tools.protoc -I protos --python_out=protos --pyi_out=protos $(PROTOS)
+	$(BIN)/python -m grpc_tools.protoc -I protos --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
+	  --grpc_python_out=protos --mypy_grpc_out=quiet:protos $(SERVICES)
+
+lock: $(VENV)/dev  ## Resolve requirements/*.in into hash-locked *.txt that name no host
+	@command -v uv >/dev/null || { echo "make lock needs uv on the PATH"; exit 1; }
+	for name in run dev; do uv pip compile --universal --generate-hashes --no-header --python-version 3.11 \
+	  --upgrade requirements/$$name.in -o requirements/$$name.txt; done
+
+# pip's own progress shows that a slow download lives.
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed, $$($(PYTHON) --version) is what $(PYTHON) is. Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run: requirements/run.txt pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements/run.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/dev: requirements/dev.txt $(VENV)/run
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements/dev.txt
+	@touch $@
+
+clean:  ## Remove the virtual environment; data folders stay
+	rm -rf $(VENV) *.egg-info

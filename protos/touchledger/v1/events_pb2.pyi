@@ -1,0 +1,496 @@
+import datetime
+
+from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Stage(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    STAGE_UNSPECIFIED: _ClassVar[Stage]
+    STAGE_AWARENESS: _ClassVar[Stage]
+    STAGE_CONSIDERATION: _ClassVar[Stage]
+    STAGE_SELECTION: _ClassVar[Stage]
+    STAGE_PURCHASE: _ClassVar[Stage]
+    STAGE_DELIVERY: _ClassVar[Stage]
+    STAGE_USE: _ClassVar[Stage]
+    STAGE_SERVICE: _ClassVar[Stage]
+    STAGE_LOYALTY: _ClassVar[Stage]
+
+class Channel(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CHANNEL_UNSPECIFIED: _ClassVar[Channel]
+    CHANNEL_STORE: _ClassVar[Channel]
+    CHANNEL_PHONE: _ClassVar[Channel]
+    CHANNEL_WEB: _ClassVar[Channel]
+    CHANNEL_APP: _ClassVar[Channel]
+    CHANNEL_CHAT: _ClassVar[Channel]
+    CHANNEL_EMAIL: _ClassVar[Channel]
+    CHANNEL_SOCIAL: _ClassVar[Channel]
+    CHANNEL_KIOSK: _ClassVar[Channel]
+    CHANNEL_POST: _ClassVar[Channel]
+    CHANNEL_ADVERT: _ClassVar[Channel]
+
+class ServiceMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SERVICE_MODE_UNSPECIFIED: _ClassVar[ServiceMode]
+    SERVICE_MODE_SELF: _ClassVar[ServiceMode]
+    SERVICE_MODE_ASSISTED: _ClassVar[ServiceMode]
+    SERVICE_MODE_ADVISED: _ClassVar[ServiceMode]
+
+class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    OUTCOME_UNSPECIFIED: _ClassVar[Outcome]
+    OUTCOME_COMPLETED: _ClassVar[Outcome]
+    OUTCOME_RESOLVED: _ClassVar[Outcome]
+    OUTCOME_ABANDONED: _ClassVar[Outcome]
+    OUTCOME_TRANSFERRED: _ClassVar[Outcome]
+    OUTCOME_FAILED: _ClassVar[Outcome]
+    OUTCOME_RETURNED: _ClassVar[Outcome]
+
+class Metric(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    METRIC_UNSPECIFIED: _ClassVar[Metric]
+    METRIC_CSAT: _ClassVar[Metric]
+    METRIC_NPS: _ClassVar[Metric]
+    METRIC_CES: _ClassVar[Metric]
+    METRIC_RATING: _ClassVar[Metric]
+    METRIC_THUMBS: _ClassVar[Metric]
+    METRIC_SENTIMENT: _ClassVar[Metric]
+
+class Direction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DIRECTION_UNSPECIFIED: _ClassVar[Direction]
+    DIRECTION_HIGHER_IS_BETTER: _ClassVar[Direction]
+    DIRECTION_LOWER_IS_BETTER: _ClassVar[Direction]
+
+class FeedbackKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    FEEDBACK_KIND_UNSPECIFIED: _ClassVar[FeedbackKind]
+    FEEDBACK_KIND_COMMENT: _ClassVar[FeedbackKind]
+    FEEDBACK_KIND_COMPLAINT: _ClassVar[FeedbackKind]
+    FEEDBACK_KIND_COMPLIMENT: _ClassVar[FeedbackKind]
+
+class ExpectationBasis(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    EXPECTATION_BASIS_UNSPECIFIED: _ClassVar[ExpectationBasis]
+    EXPECTATION_BASIS_SURVEY: _ClassVar[ExpectationBasis]
+    EXPECTATION_BASIS_PROMISE: _ClassVar[ExpectationBasis]
+    EXPECTATION_BASIS_SLA: _ClassVar[ExpectationBasis]
+
+class Severity(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SEVERITY_UNSPECIFIED: _ClassVar[Severity]
+    SEVERITY_MINOR: _ClassVar[Severity]
+    SEVERITY_MAJOR: _ClassVar[Severity]
+    SEVERITY_CRITICAL: _ClassVar[Severity]
+
+class RemedyKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    REMEDY_KIND_UNSPECIFIED: _ClassVar[RemedyKind]
+    REMEDY_KIND_REFUND: _ClassVar[RemedyKind]
+    REMEDY_KIND_EXCHANGE: _ClassVar[RemedyKind]
+    REMEDY_KIND_REPAIR: _ClassVar[RemedyKind]
+    REMEDY_KIND_REDO: _ClassVar[RemedyKind]
+    REMEDY_KIND_APOLOGY: _ClassVar[RemedyKind]
+
+class RecoveryResult(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    RECOVERY_RESULT_UNSPECIFIED: _ClassVar[RecoveryResult]
+    RECOVERY_RESULT_ACCEPTED: _ClassVar[RecoveryResult]
+    RECOVERY_RESULT_REFUSED: _ClassVar[RecoveryResult]
+    RECOVERY_RESULT_NO_ANSWER: _ClassVar[RecoveryResult]
+STAGE_UNSPECIFIED: Stage
+STAGE_AWARENESS: Stage
+STAGE_CONSIDERATION: Stage
+STAGE_SELECTION: Stage
+STAGE_PURCHASE: Stage
+STAGE_DELIVERY: Stage
+STAGE_USE: Stage
+STAGE_SERVICE: Stage
+STAGE_LOYALTY: Stage
+CHANNEL_UNSPECIFIED: Channel
+CHANNEL_STORE: Channel
+CHANNEL_PHONE: Channel
+CHANNEL_WEB: Channel
+CHANNEL_APP: Channel
+CHANNEL_CHAT: Channel
+CHANNEL_EMAIL: Channel
+CHANNEL_SOCIAL: Channel
+CHANNEL_KIOSK: Channel
+CHANNEL_POST: Channel
+CHANNEL_ADVERT: Channel
+SERVICE_MODE_UNSPECIFIED: ServiceMode
+SERVICE_MODE_SELF: ServiceMode
+SERVICE_MODE_ASSISTED: ServiceMode
+SERVICE_MODE_ADVISED: ServiceMode
+OUTCOME_UNSPECIFIED: Outcome
+OUTCOME_COMPLETED: Outcome
+OUTCOME_RESOLVED: Outcome
+OUTCOME_ABANDONED: Outcome
+OUTCOME_TRANSFERRED: Outcome
+OUTCOME_FAILED: Outcome
+OUTCOME_RETURNED: Outcome
+METRIC_UNSPECIFIED: Metric
+METRIC_CSAT: Metric
+METRIC_NPS: Metric
+METRIC_CES: Metric
+METRIC_RATING: Metric
+METRIC_THUMBS: Metric
+METRIC_SENTIMENT: Metric
+DIRECTION_UNSPECIFIED: Direction
+DIRECTION_HIGHER_IS_BETTER: Direction
+DIRECTION_LOWER_IS_BETTER: Direction
+FEEDBACK_KIND_UNSPECIFIED: FeedbackKind
+FEEDBACK_KIND_COMMENT: FeedbackKind
+FEEDBACK_KIND_COMPLAINT: FeedbackKind
+FEEDBACK_KIND_COMPLIMENT: FeedbackKind
+EXPECTATION_BASIS_UNSPECIFIED: ExpectationBasis
+EXPECTATION_BASIS_SURVEY: ExpectationBasis
+EXPECTATION_BASIS_PROMISE: ExpectationBasis
+EXPECTATION_BASIS_SLA: ExpectationBasis
+SEVERITY_UNSPECIFIED: Severity
+SEVERITY_MINOR: Severity
+SEVERITY_MAJOR: Severity
+SEVERITY_CRITICAL: Severity
+REMEDY_KIND_UNSPECIFIED: RemedyKind
+REMEDY_KIND_REFUND: RemedyKind
+REMEDY_KIND_EXCHANGE: RemedyKind
+REMEDY_KIND_REPAIR: RemedyKind
+REMEDY_KIND_REDO: RemedyKind
+REMEDY_KIND_APOLOGY: RemedyKind
+RECOVERY_RESULT_UNSPECIFIED: RecoveryResult
+RECOVERY_RESULT_ACCEPTED: RecoveryResult
+RECOVERY_RESULT_REFUSED: RecoveryResult
+RECOVERY_RESULT_NO_ANSWER: RecoveryResult
+
+class Event(_message.Message):
+    __slots__ = ("event_id", "occurred_at", "touchpoint", "customer", "correlation_id", "causation_id", "place", "staff", "attributes", "amends", "personal", "sealed_personal", "interaction", "feedback_requested", "feedback_suppressed", "feedback_received", "expectation", "public_post", "failure", "remedy", "goodwill", "recovery_closed", "recognition", "customer_profile", "correction", "retraction")
+    class AttributesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    TOUCHPOINT_FIELD_NUMBER: _ClassVar[int]
+    CUSTOMER_FIELD_NUMBER: _ClassVar[int]
+    CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
+    CAUSATION_ID_FIELD_NUMBER: _ClassVar[int]
+    PLACE_FIELD_NUMBER: _ClassVar[int]
+    STAFF_FIELD_NUMBER: _ClassVar[int]
+    ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
+    AMENDS_FIELD_NUMBER: _ClassVar[int]
+    PERSONAL_FIELD_NUMBER: _ClassVar[int]
+    SEALED_PERSONAL_FIELD_NUMBER: _ClassVar[int]
+    INTERACTION_FIELD_NUMBER: _ClassVar[int]
+    FEEDBACK_REQUESTED_FIELD_NUMBER: _ClassVar[int]
+    FEEDBACK_SUPPRESSED_FIELD_NUMBER: _ClassVar[int]
+    FEEDBACK_RECEIVED_FIELD_NUMBER: _ClassVar[int]
+    EXPECTATION_FIELD_NUMBER: _ClassVar[int]
+    PUBLIC_POST_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    REMEDY_FIELD_NUMBER: _ClassVar[int]
+    GOODWILL_FIELD_NUMBER: _ClassVar[int]
+    RECOVERY_CLOSED_FIELD_NUMBER: _ClassVar[int]
+    RECOGNITION_FIELD_NUMBER: _ClassVar[int]
+    CUSTOMER_PROFILE_FIELD_NUMBER: _ClassVar[int]
+    CORRECTION_FIELD_NUMBER: _ClassVar[int]
+    RETRACTION_FIELD_NUMBER: _ClassVar[int]
+    event_id: str
+    occurred_at: _timestamp_pb2.Timestamp
+    touchpoint: str
+    customer: str
+    correlation_id: str
+    causation_id: str
+    place: Place
+    staff: str
+    attributes: _containers.ScalarMap[str, str]
+    amends: EventReference
+    personal: PersonalData
+    sealed_personal: SealedPersonalData
+    interaction: Interaction
+    feedback_requested: FeedbackRequested
+    feedback_suppressed: FeedbackSuppressed
+    feedback_received: FeedbackReceived
+    expectation: Expectation
+    public_post: PublicPost
+    failure: Failure
+    remedy: Remedy
+    goodwill: Goodwill
+    recovery_closed: RecoveryClosed
+    recognition: Recognition
+    customer_profile: CustomerProfile
+    correction: Correction
+    retraction: Retraction
+    def __init__(self, event_id: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., touchpoint: _Optional[str] = ..., customer: _Optional[str] = ..., correlation_id: _Optional[str] = ..., causation_id: _Optional[str] = ..., place: _Optional[_Union[Place, _Mapping]] = ..., staff: _Optional[str] = ..., attributes: _Optional[_Mapping[str, str]] = ..., amends: _Optional[_Union[EventReference, _Mapping]] = ..., personal: _Optional[_Union[PersonalData, _Mapping]] = ..., sealed_personal: _Optional[_Union[SealedPersonalData, _Mapping]] = ..., interaction: _Optional[_Union[Interaction, _Mapping]] = ..., feedback_requested: _Optional[_Union[FeedbackRequested, _Mapping]] = ..., feedback_suppressed: _Optional[_Union[FeedbackSuppressed, _Mapping]] = ..., feedback_received: _Optional[_Union[FeedbackReceived, _Mapping]] = ..., expectation: _Optional[_Union[Expectation, _Mapping]] = ..., public_post: _Optional[_Union[PublicPost, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., remedy: _Optional[_Union[Remedy, _Mapping]] = ..., goodwill: _Optional[_Union[Goodwill, _Mapping]] = ..., recovery_closed: _Optional[_Union[RecoveryClosed, _Mapping]] = ..., recognition: _Optional[_Union[Recognition, _Mapping]] = ..., customer_profile: _Optional[_Union[CustomerProfile, _Mapping]] = ..., correction: _Optional[_Union[Correction, _Mapping]] = ..., retraction: _Optional[_Union[Retraction, _Mapping]] = ...) -> None: ...
+
+class EventReference(_message.Message):
+    __slots__ = ("source", "event_id")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    event_id: str
+    def __init__(self, source: _Optional[str] = ..., event_id: _Optional[str] = ...) -> None: ...
+
+class Place(_message.Message):
+    __slots__ = ("store", "gln", "device", "business_date", "time_zone")
+    STORE_FIELD_NUMBER: _ClassVar[int]
+    GLN_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    BUSINESS_DATE_FIELD_NUMBER: _ClassVar[int]
+    TIME_ZONE_FIELD_NUMBER: _ClassVar[int]
+    store: str
+    gln: str
+    device: str
+    business_date: str
+    time_zone: str
+    def __init__(self, store: _Optional[str] = ..., gln: _Optional[str] = ..., device: _Optional[str] = ..., business_date: _Optional[str] = ..., time_zone: _Optional[str] = ...) -> None: ...
+
+class PersonalData(_message.Message):
+    __slots__ = ("comment", "contact", "attributes")
+    class AttributesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    COMMENT_FIELD_NUMBER: _ClassVar[int]
+    CONTACT_FIELD_NUMBER: _ClassVar[int]
+    ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
+    comment: str
+    contact: str
+    attributes: _containers.ScalarMap[str, str]
+    def __init__(self, comment: _Optional[str] = ..., contact: _Optional[str] = ..., attributes: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class SealedPersonalData(_message.Message):
+    __slots__ = ("key_id", "data")
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    key_id: int
+    data: bytes
+    def __init__(self, key_id: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
+
+class Money(_message.Message):
+    __slots__ = ("amount", "currency")
+    AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    CURRENCY_FIELD_NUMBER: _ClassVar[int]
+    amount: str
+    currency: str
+    def __init__(self, amount: _Optional[str] = ..., currency: _Optional[str] = ...) -> None: ...
+
+class Interaction(_message.Message):
+    __slots__ = ("stage", "channel", "service_mode", "outcome", "duration", "wait", "amount", "options_presented")
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_MODE_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    DURATION_FIELD_NUMBER: _ClassVar[int]
+    WAIT_FIELD_NUMBER: _ClassVar[int]
+    AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_PRESENTED_FIELD_NUMBER: _ClassVar[int]
+    stage: Stage
+    channel: Channel
+    service_mode: ServiceMode
+    outcome: Outcome
+    duration: _duration_pb2.Duration
+    wait: _duration_pb2.Duration
+    amount: Money
+    options_presented: int
+    def __init__(self, stage: _Optional[_Union[Stage, str]] = ..., channel: _Optional[_Union[Channel, str]] = ..., service_mode: _Optional[_Union[ServiceMode, str]] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., amount: _Optional[_Union[Money, _Mapping]] = ..., options_presented: _Optional[int] = ...) -> None: ...
+
+class FeedbackRequested(_message.Message):
+    __slots__ = ("stage", "channel", "asked_via", "survey")
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    ASKED_VIA_FIELD_NUMBER: _ClassVar[int]
+    SURVEY_FIELD_NUMBER: _ClassVar[int]
+    stage: Stage
+    channel: Channel
+    asked_via: Channel
+    survey: str
+    def __init__(self, stage: _Optional[_Union[Stage, str]] = ..., channel: _Optional[_Union[Channel, str]] = ..., asked_via: _Optional[_Union[Channel, str]] = ..., survey: _Optional[str] = ...) -> None: ...
+
+class FeedbackSuppressed(_message.Message):
+    __slots__ = ("stage", "channel", "reason", "survey")
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    SURVEY_FIELD_NUMBER: _ClassVar[int]
+    stage: Stage
+    channel: Channel
+    reason: str
+    survey: str
+    def __init__(self, stage: _Optional[_Union[Stage, str]] = ..., channel: _Optional[_Union[Channel, str]] = ..., reason: _Optional[str] = ..., survey: _Optional[str] = ...) -> None: ...
+
+class Signal(_message.Message):
+    __slots__ = ("metric", "value", "scale_min", "scale_max", "direction", "dimension", "question", "model")
+    METRIC_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    SCALE_MIN_FIELD_NUMBER: _ClassVar[int]
+    SCALE_MAX_FIELD_NUMBER: _ClassVar[int]
+    DIRECTION_FIELD_NUMBER: _ClassVar[int]
+    DIMENSION_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    metric: Metric
+    value: str
+    scale_min: str
+    scale_max: str
+    direction: Direction
+    dimension: str
+    question: str
+    model: str
+    def __init__(self, metric: _Optional[_Union[Metric, str]] = ..., value: _Optional[str] = ..., scale_min: _Optional[str] = ..., scale_max: _Optional[str] = ..., direction: _Optional[_Union[Direction, str]] = ..., dimension: _Optional[str] = ..., question: _Optional[str] = ..., model: _Optional[str] = ...) -> None: ...
+
+class FeedbackReceived(_message.Message):
+    __slots__ = ("stage", "channel", "signals", "kind", "request_id", "answered_via", "survey")
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    SIGNALS_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    ANSWERED_VIA_FIELD_NUMBER: _ClassVar[int]
+    SURVEY_FIELD_NUMBER: _ClassVar[int]
+    stage: Stage
+    channel: Channel
+    signals: _containers.RepeatedCompositeFieldContainer[Signal]
+    kind: FeedbackKind
+    request_id: str
+    answered_via: Channel
+    survey: str
+    def __init__(self, stage: _Optional[_Union[Stage, str]] = ..., channel: _Optional[_Union[Channel, str]] = ..., signals: _Optional[_Iterable[_Union[Signal, _Mapping]]] = ..., kind: _Optional[_Union[FeedbackKind, str]] = ..., request_id: _Optional[str] = ..., answered_via: _Optional[_Union[Channel, str]] = ..., survey: _Optional[str] = ...) -> None: ...
+
+class Expectation(_message.Message):
+    __slots__ = ("basis", "dimension", "signal", "due_at", "within")
+    BASIS_FIELD_NUMBER: _ClassVar[int]
+    DIMENSION_FIELD_NUMBER: _ClassVar[int]
+    SIGNAL_FIELD_NUMBER: _ClassVar[int]
+    DUE_AT_FIELD_NUMBER: _ClassVar[int]
+    WITHIN_FIELD_NUMBER: _ClassVar[int]
+    basis: ExpectationBasis
+    dimension: str
+    signal: Signal
+    due_at: _timestamp_pb2.Timestamp
+    within: _duration_pb2.Duration
+    def __init__(self, basis: _Optional[_Union[ExpectationBasis, str]] = ..., dimension: _Optional[str] = ..., signal: _Optional[_Union[Signal, _Mapping]] = ..., due_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., within: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class PublicPost(_message.Message):
+    __slots__ = ("platform", "reach", "sentiment", "post_id", "reply_to_post_id", "by_company")
+    PLATFORM_FIELD_NUMBER: _ClassVar[int]
+    REACH_FIELD_NUMBER: _ClassVar[int]
+    SENTIMENT_FIELD_NUMBER: _ClassVar[int]
+    POST_ID_FIELD_NUMBER: _ClassVar[int]
+    REPLY_TO_POST_ID_FIELD_NUMBER: _ClassVar[int]
+    BY_COMPANY_FIELD_NUMBER: _ClassVar[int]
+    platform: str
+    reach: int
+    sentiment: Signal
+    post_id: str
+    reply_to_post_id: str
+    by_company: bool
+    def __init__(self, platform: _Optional[str] = ..., reach: _Optional[int] = ..., sentiment: _Optional[_Union[Signal, _Mapping]] = ..., post_id: _Optional[str] = ..., reply_to_post_id: _Optional[str] = ..., by_company: _Optional[bool] = ...) -> None: ...
+
+class Failure(_message.Message):
+    __slots__ = ("stage", "channel", "severity", "issue_code")
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    SEVERITY_FIELD_NUMBER: _ClassVar[int]
+    ISSUE_CODE_FIELD_NUMBER: _ClassVar[int]
+    stage: Stage
+    channel: Channel
+    severity: Severity
+    issue_code: str
+    def __init__(self, stage: _Optional[_Union[Stage, str]] = ..., channel: _Optional[_Union[Channel, str]] = ..., severity: _Optional[_Union[Severity, str]] = ..., issue_code: _Optional[str] = ...) -> None: ...
+
+class Remedy(_message.Message):
+    __slots__ = ("kind", "cost")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
+    kind: RemedyKind
+    cost: Money
+    def __init__(self, kind: _Optional[_Union[RemedyKind, str]] = ..., cost: _Optional[_Union[Money, _Mapping]] = ...) -> None: ...
+
+class Goodwill(_message.Message):
+    __slots__ = ("kind", "value")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    value: Money
+    def __init__(self, kind: _Optional[str] = ..., value: _Optional[_Union[Money, _Mapping]] = ...) -> None: ...
+
+class RecoveryClosed(_message.Message):
+    __slots__ = ("result",)
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    result: RecoveryResult
+    def __init__(self, result: _Optional[_Union[RecoveryResult, str]] = ...) -> None: ...
+
+class Recognition(_message.Message):
+    __slots__ = ("given_by", "interaction_id")
+    GIVEN_BY_FIELD_NUMBER: _ClassVar[int]
+    INTERACTION_ID_FIELD_NUMBER: _ClassVar[int]
+    given_by: str
+    interaction_id: str
+    def __init__(self, given_by: _Optional[str] = ..., interaction_id: _Optional[str] = ...) -> None: ...
+
+class CustomerProfile(_message.Message):
+    __slots__ = ("birth_year_from", "birth_year_to", "segments")
+    class SegmentsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    BIRTH_YEAR_FROM_FIELD_NUMBER: _ClassVar[int]
+    BIRTH_YEAR_TO_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    birth_year_from: int
+    birth_year_to: int
+    segments: _containers.ScalarMap[str, str]
+    def __init__(self, birth_year_from: _Optional[int] = ..., birth_year_to: _Optional[int] = ..., segments: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class Correction(_message.Message):
+    __slots__ = ("reason", "interaction", "feedback_requested", "feedback_suppressed", "feedback_received", "expectation", "public_post", "failure", "remedy", "goodwill", "recovery_closed", "recognition", "customer_profile")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    INTERACTION_FIELD_NUMBER: _ClassVar[int]
+    FEEDBACK_REQUESTED_FIELD_NUMBER: _ClassVar[int]
+    FEEDBACK_SUPPRESSED_FIELD_NUMBER: _ClassVar[int]
+    FEEDBACK_RECEIVED_FIELD_NUMBER: _ClassVar[int]
+    EXPECTATION_FIELD_NUMBER: _ClassVar[int]
+    PUBLIC_POST_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    REMEDY_FIELD_NUMBER: _ClassVar[int]
+    GOODWILL_FIELD_NUMBER: _ClassVar[int]
+    RECOVERY_CLOSED_FIELD_NUMBER: _ClassVar[int]
+    RECOGNITION_FIELD_NUMBER: _ClassVar[int]
+    CUSTOMER_PROFILE_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    interaction: Interaction
+    feedback_requested: FeedbackRequested
+    feedback_suppressed: FeedbackSuppressed
+    feedback_received: FeedbackReceived
+    expectation: Expectation
+    public_post: PublicPost
+    failure: Failure
+    remedy: Remedy
+    goodwill: Goodwill
+    recovery_closed: RecoveryClosed
+    recognition: Recognition
+    customer_profile: CustomerProfile
+    def __init__(self, reason: _Optional[str] = ..., interaction: _Optional[_Union[Interaction, _Mapping]] = ..., feedback_requested: _Optional[_Union[FeedbackRequested, _Mapping]] = ..., feedback_suppressed: _Optional[_Union[FeedbackSuppressed, _Mapping]] = ..., feedback_received: _Optional[_Union[FeedbackReceived, _Mapping]] = ..., expectation: _Optional[_Union[Expectation, _Mapping]] = ..., public_post: _Optional[_Union[PublicPost, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., remedy: _Optional[_Union[Remedy, _Mapping]] = ..., goodwill: _Optional[_Union[Goodwill, _Mapping]] = ..., recovery_closed: _Optional[_Union[RecoveryClosed, _Mapping]] = ..., recognition: _Optional[_Union[Recognition, _Mapping]] = ..., customer_profile: _Optional[_Union[CustomerProfile, _Mapping]] = ...) -> None: ...
+
+class Retraction(_message.Message):
+    __slots__ = ("reason",)
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    def __init__(self, reason: _Optional[str] = ...) -> None: ...

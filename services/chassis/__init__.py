@@ -1,0 +1,1 @@
+"""What every process needs, and no word of the domain: settings, logs, server, client, database."""

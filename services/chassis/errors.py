@@ -1,0 +1,260 @@
+"""The few errors that services raise, and the one place that turns them into a gRPC status and back.
+
+Raise them anywhere. ErrorInterceptor makes the status on the way out, from_rpc makes the class again on
+the calling side. Whatever else is raised becomes INTERNAL with neutral text, since payloads are personal.
+"""
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, ClassVar
+
+import asyncpg
+import grpc
+import structlog
+from google.protobuf import any_pb2, duration_pb2, message
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from touchledger.v1 import problem_pb2
+
+log = structlog.get_logger()
+
+# What a caller waits before it repeats a call that failed for want of a dependency or a place in a queue.
+RETRY_AFTER_SECONDS = 0.5
+
+
+class ServiceError(Exception):
+    """Something that the caller is told: which field, what came, what is wanted."""
+
+    status: ClassVar[grpc.StatusCode]
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        want: str,
+        *,
+        code: str = "",
+        field: str = "",
+        got: str = "",
+        retry_after_seconds: float = RETRY_AFTER_SECONDS,
+    ) -> None:
+        self.problem = problem_pb2.Problem(
+            code=code or self.status.name, field=field, got=got, want=want, retryable=self.retryable
+        )
+        if self.retryable:
+            self.problem.retry_after.CopyFrom(seconds(retry_after_seconds))
+        super().__init__(describe(self.problem))
+
+
+class Malformed(ServiceError):
+    """The request can't be taken as it is; repeating it changes nothing."""
+
+    status = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class Unauthenticated(ServiceError):
+    """Nobody knows who asks."""
+
+    status = grpc.StatusCode.UNAUTHENTICATED
+
+
+class Forbidden(ServiceError):
+    """It is known who asks, and that is not allowed."""
+
+    status = grpc.StatusCode.PERMISSION_DENIED
+
+
+class NotFound(ServiceError):
+    """There is no such thing, or it belongs to another tenant."""
+
+    status = grpc.StatusCode.NOT_FOUND
+
+
+class Conflict(ServiceError):
+    """The request does not fit the state that things are in."""
+
+    status = grpc.StatusCode.FAILED_PRECONDITION
+
+
+class Corrupt(ServiceError):
+    """Stored data breaks a promise. Somebody must be called."""
+
+    status = grpc.StatusCode.DATA_LOSS
+
+
+class Exhausted(ServiceError):
+    """A limit is reached; later it may be free."""
+
+    status = grpc.StatusCode.RESOURCE_EXHAUSTED
+    retryable = True
+
+
+class Unavailable(ServiceError):
+    """A dependency is away; it is not known whether anything was done."""
+
+    status = grpc.StatusCode.UNAVAILABLE
+    retryable = True
+
+
+BY_STATUS: dict[grpc.StatusCode, type[ServiceError]] = {
+    error.status: error
+    for error in (
+        Malformed,
+        Unauthenticated,
+        Forbidden,
+        NotFound,
+        Conflict,
+        Corrupt,
+        Exhausted,
+        Unavailable,
+    )
+} | {grpc.StatusCode.DEADLINE_EXCEEDED: Unavailable}
+
+# The database is away, starting, stopping, full, or too slow: the same request may succeed later.
+DATABASE_AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+)
+
+
+def describe(problem: problem_pb2.Problem) -> str:
+    """One line for people: "PublishRequest.event.event_id: got nothing, want 1 to 128 characters"."""
+    subject = f"{problem.field}: " if problem.field else ""
+    got = f"got {problem.got}, " if problem.got else ""
+    return f"{subject}{got}want {problem.want}" if subject or got else problem.want
+
+
+def seconds(value: float) -> duration_pb2.Duration:
+    duration = duration_pb2.Duration()
+    duration.FromNanoseconds(round(value * 1e9))
+    return duration
+
+
+def status_of(error: ServiceError) -> status_pb2.Status:
+    """The rich status: our Problem, and RetryInfo whenever repeating makes sense and never otherwise."""
+    details: list[message.Message] = [error.problem]
+    if error.retryable:
+        details.append(error_details_pb2.RetryInfo(retry_delay=error.problem.retry_after))
+    status = status_pb2.Status(code=error.status.value[0], message=str(error))
+    for detail in details:
+        packed = any_pb2.Any()
+        packed.Pack(detail)
+        status.details.append(packed)
+    return status
+
+
+def from_rpc(error: grpc.aio.AioRpcError) -> ServiceError:
+    """The class that the called service raised."""
+    kind = BY_STATUS.get(error.code())
+    if kind is None:
+        # The other side has logged what it was; its text is not ours to pass on.
+        return Unavailable("a working service behind this one")
+    problem = problem_pb2.Problem(want=error.details() or kind.__name__)
+    rich = rpc_status.from_call(error)
+    for detail in rich.details if rich else ():
+        if detail.Is(problem_pb2.Problem.DESCRIPTOR):
+            detail.Unpack(problem)
+    return kind(
+        problem.want,
+        code=problem.code,
+        field=problem.field,
+        got=problem.got,
+        retry_after_seconds=problem.retry_after.ToNanoseconds() / 1e9 or RETRY_AFTER_SECONDS,
+    )
+
+
+def translate(error: BaseException, *, method: str) -> ServiceError | None:
+    """What the caller is told of an exception; None when it is told nothing but INTERNAL."""
+    if isinstance(error, ServiceError):
+        return error
+    if isinstance(error, grpc.aio.AioRpcError):
+        return from_rpc(error)
+    # A ValueError among them is asyncpg's word for an argument of the wrong type: a bug, not an outage.
+    if isinstance(error, DATABASE_AWAY) and not isinstance(error, ValueError):
+        log.warning("database away", method=method, error=type(error).__name__)
+        return Unavailable("the database, which is away; nothing is known to be stored")
+    return None
+
+
+class ErrorInterceptor(grpc.aio.ServerInterceptor):
+    """Parses requests itself, so that malformed bytes are INVALID_ARGUMENT, and makes statuses of errors."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler:
+        handler = await continuation(handler_call_details)
+        if handler is None or handler.request_streaming:
+            return handler
+        method = handler_call_details.method
+        if handler.response_streaming:
+            return grpc.unary_stream_rpc_method_handler(
+                _streaming(handler, method), response_serializer=handler.response_serializer
+            )
+        return grpc.unary_unary_rpc_method_handler(
+            _unary(handler, method), response_serializer=handler.response_serializer
+        )
+
+
+def _unary(
+    handler: grpc.RpcMethodHandler, method: str
+) -> Callable[[bytes, grpc.aio.ServicerContext], Awaitable[Any]]:
+    async def call(raw: bytes, context: grpc.aio.ServicerContext) -> Any:
+        try:
+            answer = handler.unary_unary(_parse(handler, raw), context)
+            # The health servicer of grpcio-health-checking answers Check without a coroutine.
+            return await answer if inspect.isawaitable(answer) else answer
+        except Exception as error:
+            await _abort(context, error, method)
+
+    return call
+
+
+def _streaming(
+    handler: grpc.RpcMethodHandler, method: str
+) -> Callable[[bytes, grpc.aio.ServicerContext], AsyncIterator[Any]]:
+    async def stream(raw: bytes, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
+        try:
+            answers = handler.unary_stream(_parse(handler, raw), context)
+            if inspect.isasyncgen(answers):
+                async for answer in answers:
+                    yield answer
+            else:  # a servicer that writes to the context, as the health servicer's Watch does
+                await answers
+        except Exception as error:
+            await _abort(context, error, method)
+
+    return stream
+
+
+def _parse(handler: grpc.RpcMethodHandler, raw: bytes) -> Any:
+    try:
+        return handler.request_deserializer(raw)
+    except message.DecodeError:
+        raise Malformed("a serialised request message", got=f"{len(raw)} other bytes") from None
+
+
+async def _abort(context: grpc.aio.ServicerContext, error: BaseException, method: str) -> None:
+    if isinstance(error, (grpc.aio.AbortError, asyncio.CancelledError)):
+        raise error
+    told = translate(error, method=method)
+    if told is None:
+        # The type and where it was raised; the text of an exception may quote a payload.
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        where = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else ""
+        log.error("unexpected", method=method, error=type(error).__name__, where=where)
+        await context.abort(
+            grpc.StatusCode.INTERNAL, "internal error; the service's log tells more"
+        )
+    else:
+        await context.abort_with_status(rpc_status.to_status(status_of(told)))

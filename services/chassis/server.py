@@ -1,0 +1,164 @@
+"""One process serving gRPC: listens safely, answers health checks, drains and stops.
+
+Health: the service "" is readiness (can it do its work now?), "liveness" says that the event loop turns and
+nothing else, so that a dependency's outage never gets a process killed.
+"""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+
+import grpc
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from services.chassis.errors import ErrorInterceptor
+from services.chassis.postgres import Unsuitable
+from services.chassis.settings import ServiceSettings, is_loopback
+from services.chassis.telemetry import ServerInterceptor
+
+log = structlog.get_logger()
+
+# Above the largest request that a handler takes, so that the handler can refuse it with its reason.
+MESSAGE_BYTES_MAX = 8 * 1024 * 1024
+METADATA_BYTES_MAX = 8 * 1024
+CONCURRENT_RPCS_MAX = 1000
+# Long-lived connections would never find a new replica.
+CONNECTION_AGE_MAX_MS = 300_000
+CONNECTION_AGE_GRACE_MS = 30_000
+READINESS_EVERY_SECONDS = 1.0
+READINESS_DEADLINE_SECONDS = 2.0
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+class Server:
+    """Add servicers to `grpc`, then `run`."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        settings: ServiceSettings,
+        ready: Callable[[], Awaitable[str]],
+        callers_have_keys: bool = False,
+    ) -> None:
+        """`ready` returns why the service can't do its work now, or "" when it can.
+
+        callers_have_keys: requests carry a credential of their own, so that beyond loopback no client
+        certificate is asked for.
+        """
+        self._name = name
+        self._settings = settings
+        self._ready = ready
+        # Set when the process is asked to stop: endless streams end themselves on it.
+        self.stopping = asyncio.Event()
+        self.health = health.aio.HealthServicer()
+        self.grpc = grpc.aio.server(
+            # The first is the outermost: a span sees the status that the errors were turned into.
+            interceptors=[ServerInterceptor(), ErrorInterceptor()],
+            maximum_concurrent_rpcs=CONCURRENT_RPCS_MAX,
+            options=[
+                ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+                ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+                ("grpc.max_metadata_size", METADATA_BYTES_MAX),
+                ("grpc.max_connection_age_ms", CONNECTION_AGE_MAX_MS),
+                ("grpc.max_connection_age_grace_ms", CONNECTION_AGE_GRACE_MS),
+                # Two processes on one port would share its connections at random.
+                ("grpc.so_reuseport", 0),
+            ],
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self.health, self.grpc)
+        self._bind(self.grpc, settings.listen, _credentials(settings, callers_have_keys))
+        self._probes: grpc.aio.Server | None = None
+        if settings.health_listen:
+            self._probes = grpc.aio.server(maximum_concurrent_rpcs=10)
+            health_pb2_grpc.add_HealthServicer_to_server(self.health, self._probes)
+            # Health tells nothing that is worth hiding, so clear text will do anywhere.
+            self._bind(self._probes, settings.health_listen, None)
+
+    def _bind(
+        self, server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None
+    ) -> None:
+        try:
+            if credentials is None:
+                server.add_insecure_port(address)
+            else:
+                server.add_secure_port(address, credentials)
+        except RuntimeError:
+            raise Unsuitable(f"{self._name}: can't listen on {address}, want a free one") from None
+
+    def stop(self) -> None:
+        """Asks `run` to end."""
+        self.stopping.set()
+
+    async def run(self, background: Sequence[Awaitable[None]] = ()) -> None:
+        """Serves until SIGTERM, SIGINT or `stop`. An error of a background task ends it with that error."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        await self.health.set("liveness", SERVING)
+        await self.health.set("", NOT_SERVING)
+        for server in filter(None, (self.grpc, self._probes)):
+            await server.start()
+        log.info("listening", address=self._settings.listen)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                beside = [tasks.create_task(_run(each)) for each in (*background, self._watch())]
+                await self.stopping.wait()
+                await self.health.enter_graceful_shutdown()
+                log.info("draining", seconds=self._settings.drain_seconds)
+                await asyncio.sleep(self._settings.drain_seconds)
+                await self.grpc.stop(self._settings.stop_grace_seconds)
+                for task in beside:
+                    task.cancel()
+        finally:
+            for server in filter(None, (self.grpc, self._probes)):
+                await server.stop(None)
+        log.info("stopped")
+
+    async def _watch(self) -> None:
+        """Keeps readiness true to what `ready` says."""
+        told = "starting"
+        while True:
+            try:
+                async with asyncio.timeout(READINESS_DEADLINE_SECONDS):
+                    reason = await self._ready()
+            except Exception as error:
+                reason = type(error).__name__
+            if reason != told:
+                log.info("ready" if not reason else "not ready", reason=reason)
+                await self.health.set("", NOT_SERVING if reason else SERVING)
+                told = reason
+            await asyncio.sleep(
+                READINESS_EVERY_SECONDS if told == "" else READINESS_EVERY_SECONDS / 5
+            )
+
+
+async def _run(awaitable: Awaitable[None]) -> None:
+    await awaitable
+
+
+def _credentials(
+    settings: ServiceSettings, callers_have_keys: bool
+) -> grpc.ServerCredentials | None:
+    """What the port is opened with; None is clear text. Ends the process rather than listen unsafely."""
+    if settings.tls_cert_file and settings.tls_key_file:
+        authority = settings.tls_client_ca_file
+        if not authority and not callers_have_keys and not is_loopback(settings.listen):
+            raise Unsuitable(
+                f"listen: got {settings.listen} without tls_client_ca_file, want it beyond loopback: "
+                "this service's callers have no other credential"
+            )
+        return grpc.ssl_server_credentials(
+            [(settings.tls_key_file.read_bytes(), settings.tls_cert_file.read_bytes())],
+            root_certificates=authority.read_bytes() if authority else None,
+            require_client_auth=authority is not None,
+        )
+    if not is_loopback(settings.listen) and not settings.tls_in_front:
+        raise Unsuitable(
+            f"listen: got {settings.listen} without tls_cert_file and tls_key_file, want loopback, a "
+            "certificate, or tls_in_front"
+        )
+    return None

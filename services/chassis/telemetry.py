@@ -1,0 +1,123 @@
+"""Traces from the edge to the read model, by OpenTelemetry: spans of gRPC calls, their context on the wire.
+
+Spans leave the process only where OTEL_EXPORTER_OTLP_ENDPOINT is set; a dead or slow collector costs spans
+and nothing else, since the exporter's queue is bounded and drops. The interceptors are our own because the
+published ones still write the names of older conventions.
+"""
+
+import os
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+tracer = trace.get_tracer("touchledger")
+propagator = TraceContextTextMapPropagator()
+
+# Calls of these come every second or so from probes and would bury the rest.
+UNTRACED = "/grpc.health."
+
+
+@contextmanager
+def configured(service: str) -> Iterator[None]:
+    """Traces as the service until the end of the block, then sends what is left."""
+    provider = TracerProvider(resource=Resource.create({"service.name": f"touchledger-{service}"}))
+    if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    trace.set_tracer_provider(provider)
+    try:
+        yield
+    finally:
+        provider.shutdown()
+
+
+def traceparent() -> str:
+    """The W3C trace context of the current span; empty outside of one."""
+    carrier: dict[str, str] = {}
+    propagator.inject(carrier)
+    return carrier.get("traceparent", "")
+
+
+def links(traceparents: set[str]) -> list[trace.Link]:
+    """Links to the spans that stored these contexts; what can't be read as one is left out."""
+    spans = (
+        trace.get_current_span(propagator.extract({"traceparent": value})).get_span_context()
+        for value in sorted(traceparents)
+    )
+    return [trace.Link(span) for span in spans if span.is_valid]
+
+
+def _attributes(method: str) -> dict[str, str]:
+    return {"rpc.system.name": "grpc", "rpc.method": method.lstrip("/")}
+
+
+class ServerInterceptor(grpc.aio.ServerInterceptor):
+    """A server span around each call, child of the caller's."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler:
+        handler = await continuation(handler_call_details)
+        method = handler_call_details.method
+        # A stream lives as long as its reader, so a span of it would tell nothing.
+        if handler is None or handler.unary_unary is None or method.startswith(UNTRACED):
+            return handler
+        parent = propagator.extract(dict(handler_call_details.invocation_metadata))
+
+        async def call(request: bytes, context: grpc.aio.ServicerContext) -> Any:
+            with tracer.start_as_current_span(
+                method.lstrip("/"),
+                context=parent,
+                kind=trace.SpanKind.SERVER,
+                attributes=_attributes(method),
+                # The text of an exception may quote a payload.
+                record_exception=False,
+                set_status_on_exception=False,
+            ) as span:
+                try:
+                    return await handler.unary_unary(request, context)
+                except BaseException as error:
+                    span.set_status(trace.StatusCode.ERROR)
+                    span.set_attribute("error.type", type(error).__name__)
+                    raise
+
+        return grpc.unary_unary_rpc_method_handler(
+            call, response_serializer=handler.response_serializer
+        )
+
+
+class ClientInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
+    """A client span around each call, its context in the call's metadata."""
+
+    async def intercept_unary_unary(
+        self,
+        continuation: Callable[[grpc.aio.ClientCallDetails, Any], Awaitable[Any]],
+        client_call_details: grpc.aio.ClientCallDetails,
+        request: Any,
+    ) -> Any:
+        method = client_call_details.method
+        method = method.decode() if isinstance(method, bytes) else method
+        with tracer.start_as_current_span(
+            method.lstrip("/"),
+            kind=trace.SpanKind.CLIENT,
+            attributes=_attributes(method),
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span:
+            metadata = grpc.aio.Metadata(*(client_call_details.metadata or ()))
+            metadata["traceparent"] = traceparent()
+            call = await continuation(client_call_details._replace(metadata=metadata), request)
+            code = await call.code()
+            span.set_attribute("rpc.response.status_code", code.name)
+            if code is not grpc.StatusCode.OK:
+                span.set_status(trace.StatusCode.ERROR)
+            return call

@@ -1,0 +1,28 @@
+"""The command line: `touchledger COMMAND`, one file each."""
+
+import typer
+
+from services.cli.demo import demo
+from services.cli.publish import publish
+from services.cli.replay import replay
+from services.cli.scores import scores
+from services.cli.status import status
+from services.cli.up import up
+
+app = typer.Typer(
+    name="touchledger",
+    help="Records every customer interaction, and tells satisfaction per touchpoint.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+)
+for command in (up, demo, publish, replay, scores, status):
+    app.command()(command)
+
+
+def main() -> None:
+    app()
+
+
+if __name__ == "__main__":
+    main()

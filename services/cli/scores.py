@@ -1,0 +1,144 @@
+"""`touchledger scores`: satisfaction per touchpoint, as a table or as JSON."""
+
+import json
+import re
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+from google.protobuf.timestamp_pb2 import Timestamp
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from services.cli.ask import ask
+from services.cli.system import (
+    DEFAULT_DATA,
+    EXIT_USAGE,
+    CaOption,
+    DataOption,
+    KeyOption,
+    TargetOption,
+    stop,
+)
+from touchledger.v1 import scoring_pb2 as pb
+
+DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+POSITION = re.compile(r"\d{1,18}", re.ASCII)
+# The keys of the JSON that are documented; new ones may come behind them.
+COUNTS = (
+    *("interactions", "asked", "suppressed", "answered"),
+    *("csat_answered", "csat_other_scale", "nps_answered"),
+)
+SCORES = ("csat_mean", "top2", "top2_lo", "top2_hi", "bottom2", "nps", "nps_lo", "nps_hi")
+
+
+class By(StrEnum):
+    TOUCHPOINT = "touchpoint"
+    STAGE = "stage"
+    CHANNEL = "channel"
+    ALL = "all"
+
+
+def scores(
+    by: Annotated[By, typer.Option("--by", help="One line for each of these.")] = By.TOUCHPOINT,
+    touchpoint: Annotated[
+        str,
+        typer.Option("--touchpoint", metavar="GLOB", help="Only touchpoints like this: 'store.*'."),
+    ] = "",
+    occurred_before: Annotated[
+        str,
+        typer.Option(
+            "--occurred-before",
+            metavar="T",
+            help="Only what happened before: 2026-09-01 (midnight in the reporting zone) or "
+            "2026-09-01T12:00:00Z.",
+        ),
+    ] = "",
+    as_of: Annotated[
+        str,
+        typer.Option(
+            "--as-of",
+            metavar="T|POSITION",
+            help="As it was known then: a date, a time, a position.",
+        ),
+    ] = "",
+    data: DataOption = DEFAULT_DATA,
+    target: TargetOption = None,
+    key: KeyOption = None,
+    ca: CaOption = None,
+    json_output: Annotated[bool, typer.Option("--json", help="One JSON array.")] = False,
+) -> None:
+    """Show satisfaction per touchpoint: answered of asked, CSAT top-2 with its interval, NPS, mean."""
+    request = pb.GetScoresRequest(
+        group_by=pb.GroupBy.Value(f"GROUP_BY_{by.name}"), touchpoint_glob=touchpoint
+    )
+    if occurred_before:
+        _set_moment(request, "occurred_before", "--occurred-before", occurred_before)
+    if POSITION.fullmatch(as_of):
+        request.as_of_position = int(as_of)
+    elif as_of:
+        _set_moment(request, "as_of", "--as-of", as_of)
+    answer = ask(
+        lambda stub, call: stub.GetScores(request, **call), data=data, target=target, key=key, ca=ca
+    )
+    if json_output:
+        typer.echo(json.dumps([_row(score, answer, by) for score in answer.scores]))
+    else:
+        Console().print(table(answer, by))
+
+
+def _set_moment(request: pb.GetScoresRequest, field: str, option: str, text: str) -> None:
+    """A date goes as it is: the tenant's reporting zone is the server's to know."""
+    if DATE.fullmatch(text):
+        setattr(request, f"{field}_date", text)
+        return
+    want = "a date such as 2026-09-01 or a time with its offset such as 2026-09-01T12:00:00Z"
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        stop(f"{option}: got {text!r}, want {want}", EXIT_USAGE)
+    if moment.tzinfo is None:
+        stop(f"{option}: got {text!r} without an offset, want {want}", EXIT_USAGE)
+    timestamp = Timestamp()
+    timestamp.FromDatetime(moment)
+    getattr(request, f"{field}_time").CopyFrom(timestamp)
+
+
+def _row(score: pb.Score, answer: pb.GetScoresResponse, by: By) -> dict[str, Any]:
+    return {
+        "touchpoint": score.group if by is By.TOUCHPOINT else None,
+        "by": by.value,
+        "group": score.group,
+        **{name: score.counts[name] for name in COUNTS},
+        **{name: score.scores.get(name) for name in SCORES},
+        "formula_version": answer.formula_version,
+        "as_of_position": answer.as_of_position.number,
+        "journal_id": answer.as_of_position.journal_id,
+        "reporting_zone": answer.reporting_zone,
+    }
+
+
+def table(answer: pb.GetScoresResponse, by: By = By.TOUCHPOINT) -> Table:
+    """What a person reads: nothing where nobody answered, and never a share without its n and interval."""
+    shown = Table(
+        box=box.SIMPLE,
+        caption=f"as of position {answer.as_of_position.number:,} · {answer.formula_version}",
+        caption_justify="left",
+    )
+    shown.add_column(by.value)
+    for name in ("answered / asked", "CSAT top-2", "95 % interval", "mean", "NPS", "NPS interval"):
+        shown.add_column(name, justify="right", no_wrap=True)
+    for score in answer.scores:
+        got, counts = score.scores, score.counts
+        shown.add_row(
+            score.group,
+            f"{counts['answered']:,} / {counts['asked']:,}",
+            f"{got['top2']:.1%}" if "top2" in got else "–",
+            f"{got['top2_lo']:.1%} … {got['top2_hi']:.1%}" if "top2" in got else "",
+            f"{got['csat_mean']:.2f}" if "csat_mean" in got else "–",
+            f"{got['nps']:+.0f}" if "nps" in got else "–",
+            f"{got['nps_lo']:+.0f} … {got['nps_hi']:+.0f}" if "nps" in got else "",
+        )
+    return shown

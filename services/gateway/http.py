@@ -1,0 +1,179 @@
+"""The gateway's HTTP port: events as JSON, liveness and readiness. Same rules, same verdicts as over gRPC."""
+
+import json
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+import structlog
+from google.protobuf import json_format
+from granian.constants import Interfaces
+from granian.server.embed import Server
+
+from services.chassis.errors import (
+    Forbidden,
+    Malformed,
+    NotFound,
+    ServiceError,
+    Unauthenticated,
+    translate,
+)
+from services.chassis.postgres import Unsuitable
+from services.chassis.settings import is_loopback
+from services.gateway.access import PUBLISH, Access
+from services.gateway.servicer import BATCH_BYTES_MAX, check_count
+from services.gateway.settings import Settings
+from services.gateway.upstream import Upstream
+from touchledger import event_json
+from touchledger.v1 import ingest_pb2
+from touchledger.v1.events_pb2 import Event
+from touchledger.v1.problem_pb2 import Problem
+
+log = structlog.get_logger()
+
+# RFC 9110 codes of the errors; whatever may be repeated is 503 with Retry-After.
+STATUS: dict[type[ServiceError], int] = {
+    Malformed: 400,
+    Unauthenticated: 401,
+    Forbidden: 403,
+    NotFound: 404,
+}
+
+
+class Http:
+    def __init__(
+        self,
+        settings: Settings,
+        access: Access,
+        upstream: Upstream,
+        ready: Callable[[], Awaitable[str]],
+    ) -> None:
+        self._access = access
+        self._upstream = upstream
+        self._ready = ready
+        host, _, port = settings.http_listen.rpartition(":")
+        tls = settings.tls_cert_file and settings.tls_key_file
+        if not (tls or settings.tls_in_front or is_loopback(settings.http_listen)):
+            raise Unsuitable(
+                f"gateway: http_listen: got {settings.http_listen} without tls_cert_file and "
+                "tls_key_file, want loopback, a certificate, or tls_in_front"
+            )
+        _claim(host.strip("[]"), int(port))
+        self._server = Server(
+            self._answer,
+            address=host.strip("[]"),
+            port=int(port),
+            interface=Interfaces.RSGI,
+            websockets=False,
+            log_enabled=False,
+            ssl_cert=settings.tls_cert_file if tls else None,
+            ssl_key=settings.tls_key_file if tls else None,
+        )
+
+    async def run(self) -> None:
+        """Serves until cancelled."""
+        try:
+            await self._server.serve()
+        finally:
+            self._server.stop()  # type: ignore[no-untyped-call]  # granian says no type
+
+    async def _answer(self, scope: Any, protocol: Any) -> None:
+        try:
+            status, answer = await self._route(scope, protocol)
+        except Exception as error:
+            status, answer = _refusal(error, scope.path)
+        headers = [
+            ("content-type", "application/json" if status < 400 else "application/problem+json")
+        ]
+        if status == 503 and "retry_after" in answer:
+            headers.append(("retry-after", str(answer["retry_after"])))
+        protocol.response_bytes(status, headers, json.dumps(answer).encode())
+
+    async def _route(self, scope: Any, protocol: Any) -> tuple[int, dict[str, Any]]:
+        match scope.method, scope.path:
+            case "GET", "/livez":
+                return 200, {"status": "alive"}
+            case "GET", "/readyz":
+                reason = await self._ready()
+                return (503, {"status": reason}) if reason else (200, {"status": "ready"})
+            case "POST", "/v1/events":
+                return await self._publish(scope, protocol)
+        raise NotFound(
+            "POST /v1/events, GET /livez or GET /readyz", got=f"{scope.method} {scope.path}"
+        )
+
+    async def _publish(self, scope: Any, protocol: Any) -> tuple[int, dict[str, Any]]:
+        """One event, an array, or one event a line; answers one result for each, in order."""
+        authorization = scope.headers.get("authorization") or ""
+        caller = await self._access.admit([("authorization", authorization)], PUBLISH)
+        read = _read(await _body(protocol), scope.headers.get("content-type") or "")
+        check_count(len(read))
+        events = [each for each in read if isinstance(each, Event)]
+        results = iter(await self._upstream.publish(caller, events, ingest_pb2.Attempt()))
+        told = [
+            next(results)
+            if isinstance(each, Event)
+            else ingest_pb2.PublishResult(disposition=ingest_pb2.DISPOSITION_REJECTED, problem=each)
+            for each in read
+        ]
+        return 200, json_format.MessageToDict(ingest_pb2.PublishBatchResponse(results=told))
+
+
+async def _body(protocol: Any) -> bytes:
+    """The body, read no further than what a batch may be."""
+    chunks, size = [], 0
+    async for chunk in protocol:
+        size += len(chunk)
+        if size > BATCH_BYTES_MAX:
+            raise Malformed(
+                f"at most {BATCH_BYTES_MAX} bytes", code="TOO_LARGE", field="body", got="more"
+            )
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _read(body: bytes, content_type: str) -> list[Event | Problem]:
+    if content_type.startswith(("application/x-ndjson", "application/jsonl")):
+        return [_event(event_json.parse, line) for line in body.splitlines() if line.strip()]
+    try:
+        document = event_json.decode(body)
+    except event_json.EventJsonError as error:
+        return [error.problem]
+    items = document if isinstance(document, list) else [document]
+    return [_event(event_json.read, item) for item in items]
+
+
+def _event(read: Callable[[Any], Event], given: Any) -> Event | Problem:
+    try:
+        return read(given)
+    except event_json.EventJsonError as error:
+        return error.problem
+
+
+def _refusal(error: Exception, path: str) -> tuple[int, dict[str, Any]]:
+    """RFC 9457 problem details."""
+    told = translate(error, method=path)
+    if told is None:
+        log.error("unexpected", method=path, error=type(error).__name__)
+        return 500, {
+            "title": grpc.StatusCode.INTERNAL.name,
+            "detail": "the service's log tells more",
+        }
+    details = json_format.MessageToDict(told.problem, preserving_proto_field_name=True)
+    details.pop("retryable", None)
+    if told.retryable:
+        details["retry_after"] = max(1, round(told.problem.retry_after.ToNanoseconds() / 1e9))
+    return STATUS.get(type(told), 503), {"title": told.problem.code, "detail": str(told), **details}
+
+
+def _claim(host: str, port: int) -> None:
+    """Ends the process when the port is taken: the server would share it with whoever has it."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        # A port that waits for its last packets is free; one that is listened on is not.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            raise Unsuitable(f"gateway: can't listen on {host}:{port}, want a free port") from None

@@ -1,0 +1,303 @@
+"""From stored events to rows of schema bi: pure, no clock, no database.
+
+A body that has a fact table has one function here that makes its rows; the others have their row in bi.event
+alone. An amendment's rows stand in the place of its target's; `settle` says from which position on.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
+from google.protobuf.message import DecodeError
+
+from touchledger.v1 import events_pb2 as pb
+from touchledger.v1.journal_pb2 import RecordedEvent
+
+Row = list[Any]
+# Tenant, source, event id.
+Key = tuple[str, str, str]
+
+EVENT_COLUMNS = (
+    *(
+        "tenant",
+        "position",
+        "source",
+        "event_id",
+        "topic",
+        "occurred_at",
+        "recorded_at",
+        "touchpoint",
+    ),
+    *("customer", "correlation_id", "causation_id", "staff", "store", "device", "business_date"),
+)
+FACT_COLUMNS = (
+    *("tenant", "event_position", "from_position", "to_position", "occurred_at", "occurred_date"),
+    *("touchpoint", "stage", "channel", "customer"),
+)
+EVENT_POSITION, FROM_POSITION, TO_POSITION = 1, 2, 3
+TABLES: dict[str, tuple[str, ...]] = {
+    "fact_interaction": (
+        *FACT_COLUMNS,
+        *("service_mode", "outcome", "duration_seconds", "wait_seconds", "amount", "currency"),
+        "options_presented",
+    ),
+    "fact_feedback_request": (*FACT_COLUMNS, "decision", "reason", "survey"),
+    "fact_feedback": (
+        *FACT_COLUMNS,
+        *("signal_index", "kind", "request_id", "metric", "value", "scale_min", "scale_max"),
+        *("higher_is_better", "dimension", "question", "model"),
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Amendment:
+    """A correction or retraction, and the event that it amends."""
+
+    target: Key
+    position: int
+    event: pb.Event
+
+
+@dataclass(slots=True)
+class Facts:
+    """What a page adds: rows for each table, and the amendments to settle."""
+
+    events: list[Row] = field(default_factory=list)
+    # First position at which a (tenant, touchpoint) was named.
+    touchpoints: dict[tuple[str, str], int] = field(default_factory=dict)
+    rows: dict[str, list[Row]] = field(default_factory=lambda: {table: [] for table in TABLES})
+    amendments: list[Amendment] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Settled:
+    """What amendments change beyond the page's own rows."""
+
+    # (tenant, event position, position that its stored rows end at), at most one for each event.
+    endings: list[tuple[str, int, int]]
+    # Those whose target is not there yet, or is itself an amendment.
+    waiting: list[Amendment]
+
+
+def columns(events: Iterable[RecordedEvent]) -> Facts:
+    """The page's rows, as if nothing were ever amended."""
+    facts = Facts()
+    for recorded in events:
+        event = read(recorded.event)
+        _lineage(facts, recorded, event)
+        body = event.WhichOneof("body")
+        if body in AMENDMENTS:
+            target = (
+                recorded.tenant,
+                event.amends.source or recorded.source,
+                event.amends.event_id,
+            )
+            facts.amendments.append(Amendment(target, recorded.position, event))
+        elif body in BODIES:
+            _add(
+                facts,
+                event,
+                body,
+                getattr(event, body),
+                tenant=recorded.tenant,
+                event_position=recorded.position,
+                from_position=recorded.position,
+            )
+    return facts
+
+
+def settle(
+    facts: Facts, amendments: Sequence[Amendment], stored: dict[Key, tuple[int, str]]
+) -> Settled:
+    """Applies the amendments to the page's rows, and says what they change outside of it.
+
+    stored: position and topic of the targets that an earlier page held. The last amendment of an event in
+    journal order counts. One that came before its target works from the target's position on.
+    """
+    targets = dict(stored)
+    for row in facts.events:
+        targets[row[0], row[2], row[3]] = row[1], row[4]
+    endings: dict[tuple[str, int], int] = {}
+    waiting = []
+    for amendment in sorted(amendments, key=lambda each: each.position):
+        position, topic = targets.get(amendment.target, (0, ""))
+        if not position or topic in AMENDMENT_TOPICS:
+            waiting.append(amendment)
+            continue
+        since = max(amendment.position, position)
+        endings.setdefault((amendment.target[0], position), since)
+        _end(facts, position, since)
+        body = amendment.event.WhichOneof("body")
+        if body == "correction":
+            correction = amendment.event.correction
+            kind = correction.WhichOneof("body")
+            if kind in BODIES:
+                _add(
+                    facts,
+                    amendment.event,
+                    kind,
+                    getattr(correction, kind),
+                    tenant=amendment.target[0],
+                    event_position=position,
+                    from_position=since,
+                )
+    return Settled([(*key, since) for key, since in endings.items()], waiting)
+
+
+def read(state: bytes) -> pb.Event:
+    """The event; an empty one where the bytes are none, so that it stays visible and stops nobody."""
+    try:
+        return pb.Event.FromString(state)
+    except DecodeError:
+        return pb.Event()
+
+
+AMENDMENTS = {"correction", "retraction"}
+AMENDMENT_TOPICS = {"touchledger.correction.v1", "touchledger.retraction.v1"}
+
+
+def _end(facts: Facts, event_position: int, since: int) -> None:
+    """Ends the event's rows in this page. Those that would end where they begin were never known."""
+    for table, rows in facts.rows.items():
+        kept = []
+        for row in rows:
+            if row[EVENT_POSITION] == event_position and row[TO_POSITION] is None:
+                if row[FROM_POSITION] == since:
+                    continue
+                row[TO_POSITION] = since
+            kept.append(row)
+        facts.rows[table] = kept
+
+
+def _lineage(facts: Facts, recorded: RecordedEvent, event: pb.Event) -> None:
+    place = event.place
+    occurred_at = (
+        event.occurred_at.ToDatetime(tzinfo=UTC) if event.HasField("occurred_at") else None
+    )
+    if event.touchpoint:
+        facts.touchpoints.setdefault((recorded.tenant, event.touchpoint), recorded.position)
+    facts.events.append(
+        [
+            recorded.tenant,
+            recorded.position,
+            recorded.source,
+            # Unreadable bytes have no id; the key needs one.
+            event.event_id or f"unreadable at {recorded.position}",
+            recorded.topic,
+            occurred_at,
+            recorded.recorded_at.ToDatetime(tzinfo=UTC),
+            event.touchpoint or None,
+            event.customer or None,
+            event.correlation_id or None,
+            event.causation_id or None,
+            event.staff or None,
+            place.store or None,
+            place.device or None,
+            date.fromisoformat(place.business_date) if place.business_date else None,
+        ]
+    )
+
+
+def _add(
+    facts: Facts,
+    event: pb.Event,
+    kind: str,
+    body: Any,
+    *,
+    tenant: str,
+    event_position: int,
+    from_position: int,
+) -> None:
+    table, rows = BODIES[kind]
+    occurred_at: datetime = event.occurred_at.ToDatetime(tzinfo=UTC)
+    shared = [
+        tenant,
+        event_position,
+        from_position,
+        None,
+        occurred_at,
+        occurred_at.date(),
+        event.touchpoint,
+        STAGE[body.stage],
+        CHANNEL[body.channel],
+        event.customer or None,
+    ]
+    facts.rows[table].extend(shared + row for row in rows(body))
+
+
+def _words(enum: EnumTypeWrapper, prefix: str) -> dict[int, str]:
+    """What read models call the values: STAGE_PURCHASE is "purchase"."""
+    return {number: name.removeprefix(prefix).lower() for name, number in enum.items()}
+
+
+STAGE = _words(pb.Stage, "STAGE_")
+CHANNEL = _words(pb.Channel, "CHANNEL_")
+SERVICE_MODE = _words(pb.ServiceMode, "SERVICE_MODE_")
+OUTCOME = _words(pb.Outcome, "OUTCOME_")
+METRIC = _words(pb.Metric, "METRIC_")
+KIND = _words(pb.FeedbackKind, "FEEDBACK_KIND_")
+
+
+def _seconds(body: pb.Interaction, name: str) -> Decimal | None:
+    if not body.HasField(name):
+        return None
+    duration: Duration = getattr(body, name)
+    return Decimal(duration.seconds) + Decimal(duration.nanos).scaleb(-9)
+
+
+def _interaction(body: pb.Interaction) -> list[Row]:
+    paid = body.HasField("amount")
+    return [
+        [
+            SERVICE_MODE[body.service_mode],
+            OUTCOME[body.outcome],
+            _seconds(body, "duration"),
+            _seconds(body, "wait"),
+            Decimal(body.amount.amount) if paid else None,
+            body.amount.currency if paid else None,
+            body.options_presented if body.HasField("options_presented") else None,
+        ]
+    ]
+
+
+def _requested(body: pb.FeedbackRequested) -> list[Row]:
+    return [["requested", None, body.survey or None]]
+
+
+def _suppressed(body: pb.FeedbackSuppressed) -> list[Row]:
+    return [["suppressed", body.reason, body.survey or None]]
+
+
+def _received(body: pb.FeedbackReceived) -> list[Row]:
+    kind, request = KIND[body.kind], body.request_id or None
+    if not body.signals:
+        return [[0, kind, request, *[None] * 8]]
+    return [
+        [
+            index,
+            kind,
+            request,
+            METRIC[signal.metric],
+            Decimal(signal.value),
+            Decimal(signal.scale_min),
+            Decimal(signal.scale_max),
+            signal.direction == pb.DIRECTION_HIGHER_IS_BETTER,
+            signal.dimension or None,
+            signal.question or None,
+            signal.model or None,
+        ]
+        for index, signal in enumerate(body.signals)
+    ]
+
+
+BODIES: dict[str, tuple[str, Callable[[Any], list[Row]]]] = {
+    "interaction": ("fact_interaction", _interaction),
+    "feedback_requested": ("fact_feedback_request", _requested),
+    "feedback_suppressed": ("fact_feedback_request", _suppressed),
+    "feedback_received": ("fact_feedback", _received),
+}

@@ -1,0 +1,51 @@
+"""Customer satisfaction on the scale 1 to 5 (ISO 10004): mean, and shares of the two top and bottom boxes.
+
+Answers about one dimension (empathy, speed …) are no answers about the whole and stay out. Answers on another
+scale are counted and stay out too: 4 of 5 and 4 of 10 have no mean.
+"""
+
+from services.scoring.metric import Metric, Score, Sum
+
+WHOLE = "metric = 'csat' AND dimension IS NULL"
+ON_SCALE = f"{WHOLE} AND scale_min = 1 AND scale_max = 5 AND higher_is_better"
+
+csat = Metric(
+    name="csat",
+    version=1,
+    facts="fact_feedback",
+    sums={
+        "csat_answered": Sum(
+            f"count(*) FILTER (WHERE {ON_SCALE})", "CSAT answers on the scale 1 to 5."
+        ),
+        "csat_sum": Sum(
+            f"coalesce(sum(value) FILTER (WHERE {ON_SCALE}), 0)", "Sum of these answers.", "numeric"
+        ),
+        "csat_top2": Sum(f"count(*) FILTER (WHERE {ON_SCALE} AND value >= 4)", "Those of 4 or 5."),
+        "csat_bottom2": Sum(
+            f"count(*) FILTER (WHERE {ON_SCALE} AND value <= 2)", "Those of 1 or 2."
+        ),
+        "csat_other_scale": Sum(
+            f"count(*) FILTER (WHERE {WHOLE} AND NOT (scale_min = 1 AND scale_max = 5 AND higher_is_better))",
+            "CSAT answers on other scales, in no score.",
+        ),
+    },
+    scores={
+        "csat_mean": Score(
+            "(csat_sum / NULLIF(csat_answered, 0))::double precision", "Mean CSAT, 1 to 5."
+        ),
+        "top2": Score(
+            "csat_top2::double precision / NULLIF(csat_answered, 0)",
+            "Share of CSAT answers of 4 or 5.",
+        ),
+        "top2_lo": Score(
+            "bi.wilson_lower(csat_top2, csat_answered)", "Lower bound of top2, Wilson 95 %."
+        ),
+        "top2_hi": Score(
+            "bi.wilson_upper(csat_top2, csat_answered)", "Upper bound of top2, Wilson 95 %."
+        ),
+        "bottom2": Score(
+            "csat_bottom2::double precision / NULLIF(csat_answered, 0)",
+            "Share of CSAT answers of 1 or 2.",
+        ),
+    },
+)

@@ -1,0 +1,251 @@
+"""The read models in schema bi: written a page at a time with the checkpoint, read as of any position."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import asyncpg
+import structlog
+
+from services.chassis.errors import Conflict
+from services.chassis.postgres import Connection, Pool
+from services.scoring import formulas
+from services.scoring.facts import (
+    EVENT_COLUMNS,
+    TABLES,
+    Amendment,
+    Facts,
+    Key,
+    Settled,
+    read,
+    settle,
+)
+from touchledger.v1.journal_pb2 import Position
+
+log = structlog.get_logger()
+
+CHECKPOINT = "SELECT journal_id, position FROM bi.freshness WHERE projection = 'scoreboard'"
+# Compare and set: a second projector at the same checkpoint, with a page of another size, must not pass.
+ADVANCE = """
+UPDATE bi.freshness
+   SET journal_id = $1, position = $3, events = events + $4, recorded_at = coalesce($5, recorded_at),
+       journal_head = $6
+ WHERE projection = 'scoreboard' AND position = $2 AND journal_id IN ('', $1)
+"""
+STORED_TARGETS = """
+SELECT e.tenant, e.source, e.event_id, e.position, e.topic
+  FROM bi.event e
+  JOIN unnest($1::text[], $2::text[], $3::text[]) AS k (tenant, source, event_id)
+    ON (e.tenant, e.source, e.event_id) = (k.tenant, k.source, k.event_id)
+"""
+ANY_WAITING = "SELECT EXISTS (SELECT FROM scoring.waiting_amendment)"
+TAKE_WAITING = """
+DELETE FROM scoring.waiting_amendment w
+ USING unnest($1::text[], $2::text[], $3::text[]) AS k (tenant, source, event_id)
+ WHERE (w.tenant, w.source, w.event_id) = (k.tenant, k.source, k.event_id)
+RETURNING w.tenant, w.source, w.event_id, w.position, w.event
+"""
+# The event's own rows are found by the primary key, those of an earlier correction by the partial index.
+END_FACTS = {
+    table: f"""
+UPDATE bi.{table} f
+   SET to_position = k.since
+  FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS k (tenant, event_position, since)
+ WHERE f.tenant = k.tenant AND f.event_position = k.event_position AND f.to_position IS NULL
+   AND (f.from_position = k.event_position OR f.from_position <> f.event_position)
+"""  # noqa: S608  # table names are those of facts.TABLES
+    for table in TABLES
+}
+NEW_TOUCHPOINTS = """
+INSERT INTO bi.dim_touchpoint (tenant, touchpoint, first_position)
+SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[])
+ON CONFLICT DO NOTHING
+"""
+NEW_TENANTS = """
+INSERT INTO bi.tenant (tenant, reporting_zone)
+SELECT tenant, $2 FROM unnest($1::text[]) AS given (tenant)
+ON CONFLICT DO NOTHING
+"""
+DECLARE_ZONE = "UPDATE bi.tenant SET reporting_zone = $1"
+ZONE = "SELECT reporting_zone FROM bi.tenant WHERE tenant = $1"
+RECORDED_BY = """
+SELECT position FROM bi.event WHERE recorded_at <= $1 ORDER BY recorded_at DESC, position DESC LIMIT 1
+"""
+RECORDED_BEFORE_DAY = """
+SELECT position FROM bi.event WHERE recorded_at < ($1::date)::timestamp AT TIME ZONE $2
+ ORDER BY recorded_at DESC, position DESC LIMIT 1
+"""
+START_OF_DAY = "SELECT ($1::date)::timestamp AT TIME ZONE $2"
+STATUS = """
+SELECT journal_id, position, events, recorded_at FROM bi.freshness WHERE projection = 'scoreboard'
+"""
+EVENTS_BY_TOPIC = "SELECT topic, count(*) AS events FROM bi.event WHERE tenant = $1 GROUP BY topic"
+WAITING = "SELECT count(*) FROM scoring.waiting_amendment WHERE tenant = $1"
+
+
+class Overtaken(Exception):
+    """Another projector has moved the checkpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a page brings the checkpoint."""
+
+    journal_id: str
+    after: int
+    to: int
+    events: int
+    recorded_at: datetime | None
+    head: int
+
+
+class Scoreboard:
+    def __init__(self, pool: Pool, *, reporting_zone: str) -> None:
+        self._pool = pool
+        self._zone = reporting_zone
+
+    async def install(self) -> None:
+        """Brings the rollup and the views to the formulas of this release."""
+        async with self._pool.acquire() as tx, tx.transaction():
+            await formulas.install(tx)
+            await tx.execute(DECLARE_ZONE, self._zone)
+
+    async def checkpoint(self) -> Position:
+        row = await self._pool.fetchrow(CHECKPOINT)
+        assert row is not None, "0001_bi.sql inserts the row"
+        return Position(journal_id=row["journal_id"], number=row["position"])
+
+    async def project(self, facts: Facts, progress: Progress) -> None:
+        """The page and its checkpoint, in one transaction or not at all."""
+        async with self._pool.acquire() as tx, tx.transaction():
+            await self._advance(tx, progress)
+            await self._write(tx, facts)
+            await formulas.roll_up(
+                tx,
+                after=progress.after,
+                to=progress.to,
+                tenants=sorted({row[0] for row in facts.events}),
+            )
+
+    async def _advance(self, tx: Connection, progress: Progress) -> None:
+        done = await tx.execute(
+            ADVANCE,
+            progress.journal_id,
+            progress.after,
+            progress.to,
+            progress.events,
+            progress.recorded_at,
+            progress.head,
+        )
+        if done != "UPDATE 1":
+            raise Overtaken
+
+    async def _write(self, tx: Connection, facts: Facts) -> None:
+        settled = await self._settle(tx, facts)
+        for update in END_FACTS.values() if settled.endings else ():
+            await tx.execute(update, *zip(*settled.endings, strict=True))
+        if facts.touchpoints:
+            named = [(*key, first) for key, first in facts.touchpoints.items()]
+            await tx.execute(NEW_TOUCHPOINTS, *zip(*named, strict=True))
+        await tx.execute(NEW_TENANTS, sorted({row[0] for row in facts.events}), self._zone)
+        await _copy(tx, "bi", "event", EVENT_COLUMNS, facts.events)
+        for table, names in TABLES.items():
+            await _copy(tx, "bi", table, names, facts.rows[table])
+        await _copy(
+            tx,
+            "scoring",
+            "waiting_amendment",
+            ("tenant", "source", "event_id", "position", "event"),
+            [
+                [*each.target, each.position, each.event.SerializeToString(deterministic=True)]
+                for each in settled.waiting
+            ],
+        )
+
+    async def _settle(self, tx: Connection, facts: Facts) -> Settled:
+        arrived = []
+        if await tx.fetchval(ANY_WAITING):
+            keys = [(row[0], row[2], row[3]) for row in facts.events]
+            arrived = [
+                Amendment((row[0], row[1], row[2]), row["position"], read(row["event"]))
+                for row in await tx.fetch(TAKE_WAITING, *zip(*keys, strict=True))
+            ]
+        if not (arrived or facts.amendments):
+            return Settled([], [])
+        stored: dict[Key, tuple[int, str]] = {}
+        if facts.amendments:
+            targets = [amendment.target for amendment in facts.amendments]
+            for row in await tx.fetch(STORED_TARGETS, *zip(*targets, strict=True)):
+                stored[row[0], row[1], row[2]] = row["position"], row["topic"]
+        return settle(facts, [*arrived, *facts.amendments], stored)
+
+    async def heard(self, *, head: int) -> None:
+        """Notes where the journal ends although nothing new came."""
+        await self._pool.execute(
+            "UPDATE bi.freshness SET journal_head = $1 "
+            "WHERE projection = 'scoreboard' AND journal_head <> $1",
+            head,
+        )
+
+    async def scores(
+        self,
+        tenant: str,
+        group: str,
+        *,
+        glob: str,
+        occurred_before: datetime | None,
+        as_of: int,
+    ) -> list[asyncpg.Record]:
+        """One row for each group, in order: the columns are `grp`, every sum and every score."""
+        query = formulas.SCORES[group]
+        return await self._pool.fetch(query, tenant, as_of, occurred_before, like(glob))
+
+    async def as_of(self, position: int | None) -> Position:
+        """The position, or the checkpoint when none is given. What is not projected yet can't be told."""
+        checkpoint = await self.checkpoint()
+        if position is None:
+            return checkpoint
+        if position > checkpoint.number:
+            raise Conflict(
+                f"at most {checkpoint.number}, the projection's checkpoint",
+                field="as_of_position",
+                got=str(position),
+            )
+        return Position(journal_id=checkpoint.journal_id, number=position)
+
+    async def recorded_by(self, moment: datetime) -> int:
+        """The last position recorded by then; 0 when there was none."""
+        return await self._pool.fetchval(RECORDED_BY, moment) or 0
+
+    async def recorded_before_day(self, day: date, zone: str) -> int:
+        """The last position recorded before midnight at the start of the day in the zone; 0 for none."""
+        return await self._pool.fetchval(RECORDED_BEFORE_DAY, day, zone) or 0
+
+    async def start_of_day(self, day: date, zone: str) -> datetime:
+        start: datetime = await self._pool.fetchval(START_OF_DAY, day, zone)
+        return start
+
+    async def reporting_zone(self, tenant: str) -> str:
+        return await self._pool.fetchval(ZONE, tenant) or self._zone
+
+    async def status(self, tenant: str) -> tuple[asyncpg.Record, dict[str, int], int]:
+        """The checkpoint's row, the tenant's events by topic, and its waiting amendments."""
+        async with self._pool.acquire() as tx, tx.transaction(isolation="repeatable_read"):
+            freshness = await tx.fetchrow(STATUS)
+            assert freshness is not None
+            topics = await tx.fetch(EVENTS_BY_TOPIC, tenant)
+            waiting = await tx.fetchval(WAITING, tenant)
+        return freshness, {row["topic"]: row["events"] for row in topics}, waiting
+
+
+def like(glob: str) -> str:
+    """The LIKE pattern of a glob: '*' any characters, '?' one, everything else itself."""
+    escaped = glob.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
+    return escaped.replace("*", "%").replace("?", "_") or "%"
+
+
+async def _copy(
+    tx: Connection, schema: str, table: str, names: Sequence[str], rows: Sequence[Sequence[object]]
+) -> None:
+    if rows:
+        await tx.copy_records_to_table(table, schema_name=schema, columns=names, records=rows)

@@ -1,0 +1,38 @@
+"""What the scoring service can be told by its environment."""
+
+from pathlib import Path
+from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator
+
+from services.chassis.settings import Address, ServiceSettings
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("want an IANA time zone, such as Europe/Berlin") from None
+    return name
+
+
+Zone = Annotated[str, AfterValidator(_zone)]
+
+
+class Settings(ServiceSettings, env_prefix="TOUCHLEDGER_SCORING_"):
+    """Variables start with TOUCHLEDGER_SCORING_."""
+
+    listen: Address = "127.0.0.1:50053"
+    # The touchpoint service: HOST:PORT, or dns:///NAME:PORT for all its replicas.
+    journal_target: str = "127.0.0.1:50052"
+    # PEM files for calls to it; without a CA they go in clear text.
+    journal_ca_file: Path | None = None
+    journal_cert_file: Path | None = None
+    journal_key_file: Path | None = None
+    # Where a date without a time begins, for tenants that have no zone of their own yet.
+    reporting_zone: Zone = "UTC"
+    # The role that BI tools log in with, and the one tenant that it sees. It must exist already; without it
+    # the read models are filled all the same.
+    bi_role: str = "touchledger_bi"
+    bi_tenant: str = "default"

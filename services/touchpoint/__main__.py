@@ -1,0 +1,46 @@
+"""Runs the touchpoint service: python -m services.touchpoint."""
+
+from pathlib import Path
+
+import uvloop
+
+from services.chassis import logs, settings, telemetry
+from services.chassis.migrations import migrate
+from services.chassis.postgres import durability_gaps, open_pool, refuse_unsafe_library_mode
+from services.chassis.server import Server
+from services.touchpoint.journal import Journal
+from services.touchpoint.servicer import JournalServicer
+from services.touchpoint.settings import Settings
+from touchledger.v1 import journal_pb2_grpc
+
+NAME = "touchpoint"
+# One connection appends; the others read.
+CONNECTIONS_MAX = 8
+# The append lock is held for milliseconds; a wait this long means that its holder hangs.
+LOCK_TIMEOUT = "5s"
+
+
+async def main() -> None:
+    refuse_unsafe_library_mode()
+    configured = settings.load(Settings)
+    logs.configure(NAME)
+    with telemetry.configured(NAME):
+        async with open_pool(
+            configured, name=NAME, size_max=CONNECTIONS_MAX, lock_timeout=LOCK_TIMEOUT
+        ) as pool:
+            await migrate(pool, Path(__file__).parent / "sql")
+
+            async def ready() -> str:
+                gaps = await durability_gaps(pool)
+                return "" if configured.unsafe_durability else ", ".join(gaps)
+
+            server = Server(name=NAME, settings=configured, ready=ready)
+            journal = await Journal.open(pool, stopping=server.stopping)
+            journal_pb2_grpc.add_JournalServiceServicer_to_server(
+                JournalServicer(journal), server.grpc
+            )
+            await server.run()
+
+
+if __name__ == "__main__":
+    uvloop.run(main())
