@@ -57,6 +57,7 @@ class DataFolder:
         self.local_key = self.secrets / "local.key"
         self.system_file = self.path / "system.json"
         self.lock_file = self.path / "lock"
+        self._mark = ""
 
     def create(self) -> None:
         """Creates what is missing. An existing folder keeps its mode: it may hold other things."""
@@ -65,8 +66,19 @@ class DataFolder:
             for folder in (self.logs, self.secrets):
                 folder.mkdir(mode=0o700, exist_ok=True)
             self.secrets.chmod(0o700)
+            identity = self.path.stat()
         except OSError as e:
             raise self._not_writable(e) from e
+        self._mark = f"{identity.st_dev}:{identity.st_ino}:{self.path}"
+
+    @property
+    def mark(self) -> str:
+        """Names the folder itself, once created: in another container its path is another's.
+
+        Taken at the start, since a stop must go well even if the folder is deleted meanwhile.
+        """
+        assert self._mark, "the folder has not been created"
+        return self._mark
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -131,14 +143,9 @@ class DataFolder:
             ) from e
         return system
 
-    def mark(self) -> str:
-        """Names the folder itself: in another container the same path is another folder."""
-        identity = self.path.stat()
-        return f"{identity.st_dev}:{identity.st_ino}:{self.path}"
-
     def processes(self) -> list[psutil.Process]:
         """Whatever was started with the mark in its environment and lives, grandchildren included."""
-        mark, found = self.mark(), []
+        mark, found = self.mark, []
         for process in psutil.process_iter():
             # Gone meanwhile, or another user's, which is none of ours.
             with contextlib.suppress(psutil.Error, OSError):

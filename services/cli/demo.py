@@ -1,4 +1,4 @@
-"""`touchledger demo`: starts the system, publishes a simulated quarter through the gateway, shows the scores."""
+"""`touchledger demo`: starts the system, publishes a simulated quarter, shows the scores, serves on."""
 
 import asyncio
 from typing import Annotated
@@ -90,6 +90,10 @@ async def _publish_and_show(target: system.System, seed: int) -> None:
 async def _when_caught_up(
     stub: ScoringServiceStub, call: dict[str, object]
 ) -> scoring_pb2.GetScoresResponse:
-    while (await stub.GetStatus(scoring_pb2.GetStatusRequest(), **call)).lag:
+    # The projection is another process: asking it is the only way to know.
+    while (await stub.GetStatus(scoring_pb2.GetStatusRequest(), **call)).lag:  # noqa: ASYNC110
         await asyncio.sleep(CATCH_UP_POLL_SECONDS)
-    return await stub.GetScores(scoring_pb2.GetScoresRequest(), **call)
+    answer: scoring_pb2.GetScoresResponse = await stub.GetScores(
+        scoring_pb2.GetScoresRequest(), **call
+    )
+    return answer

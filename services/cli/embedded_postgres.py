@@ -64,7 +64,10 @@ class EmbeddedPostgres:
 
     @property
     def admin_url(self) -> str:
-        return f"postgresql://{ADMIN}:{self._password}@127.0.0.1:{self._port}/postgres"
+        # Without a mode a client looks for certificates in $HOME, which may be another user's.
+        return (
+            f"postgresql://{ADMIN}:{self._password}@127.0.0.1:{self._port}/postgres?sslmode=disable"
+        )
 
     def start(self, pause: Callable[[float], None] = time.sleep) -> None:
         """Returns when the server accepts connections. An exception out of `pause` ends the wait."""
@@ -383,9 +386,10 @@ def _stop_leftovers(folder: Path, pause: Callable[[float], None]) -> None:
                 told = True
             pause(POLL_SECONDS)
     _kill(folder)
-    # After a reboot or in a container the number may be another process's, for whose sake the
-    # server would refuse to start. A server that we cannot see into keeps its file.
-    if recorded and not _is_postgres(int(recorded)):
+    # After a reboot or in a container the number may be another process's, or a dead one's that
+    # nobody has collected; PostgreSQL would refuse to start for either. A living server that we
+    # cannot see into keeps its file.
+    if recorded and not _is_living_postgres(recorded):
         (folder / "postmaster.pid").unlink(missing_ok=True)
     if _unfinished(folder).exists():
         _kill(_unfinished(folder))
@@ -424,8 +428,9 @@ def _send(process: psutil.Process, order: signal.Signals) -> None:
         process.send_signal(order)
 
 
-def _is_postgres(pid: int) -> bool:
+def _is_living_postgres(pid: str) -> bool:
     try:
-        return bool(psutil.Process(pid).name() == "postgres")
-    except psutil.Error:
+        process = psutil.Process(int(pid))
+        return bool(process.name() == "postgres" and process.status() != psutil.STATUS_ZOMBIE)
+    except (psutil.Error, ValueError):
         return False

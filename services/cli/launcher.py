@@ -12,6 +12,7 @@ import asyncio
 import atexit
 import collections
 import contextlib
+import errno
 import os
 import select
 import signal
@@ -215,7 +216,7 @@ class Launcher:
         scoring = f"{LOOPBACK}:{options.scoring_port}"
         return {
             **inherited,
-            PROCESS_MARK: self._folder.mark(),
+            PROCESS_MARK: self._folder.mark,
             **{f"TOUCHLEDGER_{name.upper()}_DATABASE_URL": url for name, url in urls.items()},
             "no_grpc_proxy": ",".join(filter(None, (direct, LOOPBACK))),
             "PYTHONUNBUFFERED": "1",  # the last lines before a crash are the ones that are wanted
@@ -242,6 +243,9 @@ class Launcher:
                 self._signals.pause(POLL_SECONDS)
 
     def _addresses(self, admin_url: str, bi_password: str) -> RunningSystem:
+        if not self._options.database_url:
+            # The option is for our own clients; a BI tool may not know it.
+            admin_url = admin_url.partition("?")[0]
         return RunningSystem(
             pid=os.getpid(),
             grpc=f"{LOOPBACK}:{self._options.grpc_port}",
@@ -269,18 +273,17 @@ class Launcher:
 
     def _end_leftovers(self, origin: str, *, seconds: float) -> None:
         """Ends what was started on this folder, which is ours alone by its lock."""
-        for order, patience in (
-            (signal.SIGTERM, seconds),
-            (signal.SIGKILL, KILL_SECONDS_MAX),
-        ):
-            if patience and (left := self._folder.processes()):
-                self._say(f"Ending {len(left)} process(es) that {origin} left behind")
-                for process in left:
-                    with contextlib.suppress(psutil.NoSuchProcess):
-                        process.send_signal(order)
-                deadline = time.monotonic() + patience
-                while self._folder.processes() and time.monotonic() < deadline:
-                    time.sleep(POLL_SECONDS)
+        left = self._folder.processes()
+        if left:
+            self._say(f"Ending {len(left)} process(es) that {origin} left behind")
+        for order, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, KILL_SECONDS_MAX)):
+            deadline = time.monotonic() + patience
+            for process in left if patience else ():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.send_signal(order)
+            # Until it is wholly gone: a process that ends loses its environment before its ports.
+            while (left := [each for each in left if _lives(each)]) and time.monotonic() < deadline:
+                time.sleep(POLL_SECONDS)
 
     def _say(self, line: str) -> None:
         # The terminal may be gone, which is no reason to leave the rest running.
@@ -433,8 +436,9 @@ def _with_free_ports(options: LauncherOptions) -> LauncherOptions:
                 listener.bind((LOOPBACK, port))
                 listener.listen(1)
             except OSError as e:
+                reason = "is in use" if e.errno == errno.EADDRINUSE else f"is closed ({e.strerror})"
                 raise LaunchError(
-                    f"port {port} ({name}): {e.strerror}, want a free one: --{flag}-port N"
+                    f"port {port} ({name}) {reason}, want a free one: --{flag}-port N"
                 ) from e
             found[flag] = listener.getsockname()[1]
     return replace(
@@ -445,3 +449,11 @@ def _with_free_ports(options: LauncherOptions) -> LauncherOptions:
         scoring_port=found["scoring"],
         sql_port=found["sql"],
     )
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        # A killed process is a zombie once its first thread is gone; the others still hold its ports.
+        return process.status() != psutil.STATUS_ZOMBIE or int(process.num_threads()) > 1
+    except psutil.NoSuchProcess:
+        return False

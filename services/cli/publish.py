@@ -59,7 +59,8 @@ def publish(
 ) -> None:
     """Publish one event, and answer when it is stored.
 
-    Ends with 0 when the event was taken, 1 when it was refused, 3 when the system can't be reached.
+    Exit code: 0 the event was taken, 1 it was refused, 3 the system can't be
+    reached.
     """
     answer = {
         "csat": csat,

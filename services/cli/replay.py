@@ -88,8 +88,8 @@ def replay(
 ) -> None:
     """Publish a file of events. Cut off and run again, it resumes.
 
-    Ends with 0 when every event was taken, 1 when some were refused, 2 when FILE can't be read, and 3 when
-    the system can't be reached.
+    Exit code: 0 every event was taken, 1 some were refused, 2 FILE can't be
+    read, 3 the system can't be reached.
     """
     unit = "event" if format is Format.OLIST else "line"
     try:
@@ -306,7 +306,8 @@ class _Run:
         self._tally = tally
         self._resume_point = resume_point
         self._unit = unit
-        self._saved_at = -STATE_EVERY_SECONDS
+        self._saved_at = 0.0
+        self._saving: asyncio.TimerHandle | None = None
         console = Console(stderr=True)
         # Nothing but a final line where no person looks on: a log file is not a screen.
         self._bar = Progress(
@@ -347,6 +348,9 @@ class _Run:
         except BaseException:
             self._save()
             raise
+        finally:
+            if self._saving:
+                self._saving.cancel()
         # A finished input that is replayed again is published whole again, and shows as DUPLICATE.
         if self._resume_point:
             self._resume_point.remove()
@@ -357,13 +361,23 @@ class _Run:
             completed=tally.settled_end,
             description=f"{self._unit} {tally.settled_through:,}",
         )
-        if time.monotonic() - self._saved_at >= STATE_EVERY_SECONDS:
-            self._saved_at = time.monotonic()
-            self._save()
+        # A timer, and no look at the clock alone: what is settled just before a long wait is kept too.
+        if self._saving is None and self._resume_point and tally.settled_through:
+            wait = self._saved_at + STATE_EVERY_SECONDS - time.monotonic()
+            self._saving = asyncio.get_running_loop().call_later(max(wait, 0), self._save)
 
     def _save(self) -> None:
-        if self._resume_point and self._tally.settled_through:
+        self._saving = None
+        self._saved_at = time.monotonic()
+        if self._resume_point is None or not self._tally.settled_through:
+            return
+        try:
             self._resume_point.write(self._tally)
+        except OSError as error:
+            # No reason to stop: publishing everything again is safe.
+            told = f"{self._resume_point.path}: {error.strerror}; a later run can't resume"
+            self._bar.console.print(told, markup=False, highlight=False, soft_wrap=True)
+            self._resume_point = None
 
 
 def _report(tally: Tally, start: Start, unit: str, *, complete: bool, json_output: bool) -> None:

@@ -71,9 +71,7 @@ def scores(
     json_output: Annotated[bool, typer.Option("--json", help="One JSON array.")] = False,
 ) -> None:
     """Show satisfaction per touchpoint: answered of asked, CSAT top-2 with its interval, NPS, mean."""
-    request = pb.GetScoresRequest(
-        group_by=pb.GroupBy.Value(f"GROUP_BY_{by.name}"), touchpoint_glob=touchpoint
-    )
+    request = pb.GetScoresRequest(group_by=f"GROUP_BY_{by.name}", touchpoint_glob=touchpoint)
     if occurred_before:
         _set_moment(request, "occurred_before", "--occurred-before", occurred_before)
     if POSITION.fullmatch(as_of):
@@ -124,21 +122,31 @@ def table(answer: pb.GetScoresResponse, by: By = By.TOUCHPOINT) -> Table:
     """What a person reads: nothing where nobody answered, and never a share without its n and interval."""
     shown = Table(
         box=box.SIMPLE,
-        caption=f"as of position {answer.as_of_position.number:,} · {answer.formula_version}",
+        # 80 columns are what many terminals have.
+        padding=(0, 1),
+        pad_edge=False,
+        caption=f"as of position {answer.as_of_position.number:,} · {answer.formula_version} · "
+        "\\[95 % interval]",
         caption_justify="left",
     )
-    shown.add_column(by.value)
-    for name in ("answered / asked", "CSAT top-2", "95 % interval", "mean", "NPS", "NPS interval"):
+    shown.add_column(by.value, no_wrap=True)
+    for name in ("answered/asked", "CSAT top-2", "mean", "NPS"):
         shown.add_column(name, justify="right", no_wrap=True)
     for score in answer.scores:
         got, counts = score.scores, score.counts
         shown.add_row(
             score.group,
-            f"{counts['answered']:,} / {counts['asked']:,}",
-            f"{got['top2']:.1%}" if "top2" in got else "–",
-            f"{got['top2_lo']:.1%} … {got['top2_hi']:.1%}" if "top2" in got else "",
-            f"{got['csat_mean']:.2f}" if "csat_mean" in got else "–",
-            f"{got['nps']:+.0f}" if "nps" in got else "–",
-            f"{got['nps_lo']:+.0f} … {got['nps_hi']:+.0f}" if "nps" in got else "",
+            f"{counts['answered']:,}/{counts['asked']:,}",
+            f"{got['top2']:.0%} \\[{100 * got['top2_lo']:.0f}…{100 * got['top2_hi']:.0f}]"
+            if "top2" in got
+            else NOBODY,
+            f"{got['csat_mean']:.2f}" if "csat_mean" in got else NOBODY,
+            f"{got['nps']:+.0f} \\[{got['nps_lo']:+.0f}…{got['nps_hi']:+.0f}]"
+            if "nps" in got
+            else NOBODY,
         )
     return shown
+
+
+# Shown where nobody answered: a score of nothing is nothing, not 0.
+NOBODY = "–"

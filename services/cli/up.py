@@ -96,10 +96,9 @@ def serve(
     try:
         with Launcher(folder, options, say) as launcher:
             work(launcher)
-            for line in addresses(folder, launcher):
-                say(line)
             if stay:
-                say("Ctrl-C stops it")
+                for line in [*addresses(folder, launcher), "Ctrl-C stops it"]:
+                    say(line)
                 launcher.wait()
     except StopRequested:
         # Before it was ready; what had been started is stopped.

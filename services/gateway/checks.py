@@ -24,8 +24,9 @@ GOT_CHARACTERS_MAX = 80
 ENTRIES_MAX = 64
 SIGNALS_MAX = 50
 DAYS_MAX = 366
-# 0001-01-01 to 9999-12-31, the range of google.protobuf.Timestamp.
-SECONDS_MIN, SECONDS_MAX = -62_135_596_800, 253_402_300_799
+# 1900-01-01 to 2999-12-31: older or later is a broken clock. (The ends of what Timestamp can say, the years 1
+# and 9999, would reach PostgreSQL as minus and plus infinity.)
+SECONDS_MIN, SECONDS_MAX = -2_208_988_800, 32_503_679_999
 
 TOUCHPOINT = re.compile(r"[A-Za-z0-9._:/-]{1,128}", re.ASCII)
 DECIMAL = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,6})?", re.ASCII)
@@ -194,7 +195,7 @@ def _fields(message: Message, path: str) -> Iterator[Problem]:
     for field, value in message.ListFields():
         at = f"{path}{field.name}"
         if field.message_type and field.message_type.GetOptions().map_entry:
-            yield from _map(field, value, at)
+            yield from _map(f"{kind.name}.{field.name}", value, at)
         elif field.type == FieldDescriptor.TYPE_STRING:
             yield from _string(f"{kind.name}.{field.name}", value, at)
         elif field.enum_type:
@@ -218,10 +219,8 @@ def _string(name: str, value: str, at: str) -> Iterator[Problem]:
         )
 
 
-def _map(field: FieldDescriptor, entries: Any, at: str) -> Iterator[Problem]:
-    longest = MAP_VALUE_CHARACTERS_MAX.get(
-        f"{field.containing_type.name}.{field.name}", CHARACTERS_MAX
-    )
+def _map(name: str, entries: Any, at: str) -> Iterator[Problem]:
+    longest = MAP_VALUE_CHARACTERS_MAX.get(name, CHARACTERS_MAX)
     if len(entries) > ENTRIES_MAX:
         yield problem("TOO_MANY", at, f"{len(entries)} entries", f"at most {ENTRIES_MAX}")
     for key, value in entries.items():
@@ -247,7 +246,7 @@ def _enum(enum: EnumDescriptor, value: int, at: str) -> Iterator[Problem]:
 
 def _timestamp(got: Timestamp, at: str) -> Problem | None:
     if not (SECONDS_MIN <= got.seconds <= SECONDS_MAX and 0 <= got.nanos < 1_000_000_000):
-        return problem("BAD_TIME", at, f"{got.seconds} s {got.nanos} ns", "the years 1 to 9999")
+        return problem("BAD_TIME", at, f"{got.seconds} s {got.nanos} ns", "the years 1900 to 2999")
     return None
 
 

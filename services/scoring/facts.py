@@ -21,6 +21,8 @@ Row = list[Any]
 # Tenant, source, event id.
 Key = tuple[str, str, str]
 
+# The years that bi.dim_date has from the start.
+FIRST_YEAR, LAST_YEAR = 1990, 2059
 EVENT_COLUMNS = (
     *(
         "tenant",
@@ -68,6 +70,8 @@ class Facts:
     """What a page adds: rows for each table, and the amendments to settle."""
 
     events: list[Row] = field(default_factory=list)
+    # Days of facts outside of those that bi.dim_date has from the start.
+    unusual_days: set[date] = field(default_factory=set)
     # First position at which a (tenant, touchpoint) was named.
     touchpoints: dict[tuple[str, str], int] = field(default_factory=dict)
     rows: dict[str, list[Row]] = field(default_factory=lambda: {table: [] for table in TABLES})
@@ -215,6 +219,8 @@ def _add(
 ) -> None:
     table, rows = BODIES[kind]
     occurred_at: datetime = event.occurred_at.ToDatetime(tzinfo=UTC)
+    if not FIRST_YEAR <= occurred_at.year <= LAST_YEAR:
+        facts.unusual_days.add(occurred_at.date())
     shared = [
         tenant,
         event_position,

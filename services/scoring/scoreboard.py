@@ -61,6 +61,7 @@ INSERT INTO bi.dim_touchpoint (tenant, touchpoint, first_position)
 SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[])
 ON CONFLICT DO NOTHING
 """
+NEW_DAYS = "SELECT scoring.add_days($1::date[])"
 NEW_TENANTS = """
 INSERT INTO bi.tenant (tenant, reporting_zone)
 SELECT tenant, $2 FROM unnest($1::text[]) AS given (tenant)
@@ -147,6 +148,8 @@ class Scoreboard:
         if facts.touchpoints:
             named = [(*key, first) for key, first in facts.touchpoints.items()]
             await tx.execute(NEW_TOUCHPOINTS, *zip(*named, strict=True))
+        if facts.unusual_days:
+            await tx.execute(NEW_DAYS, sorted(facts.unusual_days))
         await tx.execute(NEW_TENANTS, sorted({row[0] for row in facts.events}), self._zone)
         await _copy(tx, "bi", "event", EVENT_COLUMNS, facts.events)
         for table, names in TABLES.items():

@@ -73,7 +73,7 @@ CREATE TABLE bi.dim_date (
     weekday  integer NOT NULL,
     CONSTRAINT dim_date_pkey PRIMARY KEY (date_key)
 );
-COMMENT ON TABLE bi.dim_date IS 'Days from 1990 to 2059.';
+COMMENT ON TABLE bi.dim_date IS 'Days: all from 1990 to 2059, and others where something happened on them.';
 COMMENT ON COLUMN bi.dim_date.date_key IS 'The day, in UTC where it stands for a moment.';
 COMMENT ON COLUMN bi.dim_date.year IS 'Calendar year.';
 COMMENT ON COLUMN bi.dim_date.quarter IS '1 to 4.';
@@ -82,10 +82,19 @@ COMMENT ON COLUMN bi.dim_date.day IS '1 to 31.';
 COMMENT ON COLUMN bi.dim_date.iso_year IS 'Year that the ISO week belongs to.';
 COMMENT ON COLUMN bi.dim_date.iso_week IS '1 to 53.';
 COMMENT ON COLUMN bi.dim_date.weekday IS '1 is Monday, 7 is Sunday.';
-INSERT INTO bi.dim_date
-SELECT day, extract(year FROM day), extract(quarter FROM day), extract(month FROM day),
-       extract(day FROM day), extract(isoyear FROM day), extract(week FROM day), extract(isodow FROM day)
-  FROM generate_series(date '1990-01-01', date '2059-12-31', interval '1 day') AS days(day);
+-- Joins with facts of other years must lose nothing, so the projector adds the days that are missing.
+CREATE FUNCTION scoring.add_days(days date[]) RETURNS void
+LANGUAGE sql AS $$
+    INSERT INTO bi.dim_date
+    SELECT day, extract(year FROM day), extract(quarter FROM day), extract(month FROM day),
+           extract(day FROM day), extract(isoyear FROM day), extract(week FROM day),
+           extract(isodow FROM day)
+      FROM unnest(days) AS given (day)
+        ON CONFLICT DO NOTHING
+$$;
+SELECT scoring.add_days(array(
+    SELECT day::date FROM generate_series(date '1990-01-01', date '2059-12-31', interval '1 day') AS all_days (day)
+));
 
 CREATE TABLE bi.dim_touchpoint (
     tenant         text   NOT NULL,

@@ -1,0 +1,444 @@
+"""The read models say what the journal says: as of any position, whatever was amended and however paged."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+import asyncpg
+import pytest
+
+from services.chassis.errors import Conflict
+from services.chassis.postgres import Pool
+from services.scoring import formulas
+from services.scoring.scoreboard import Overtaken, Scoreboard
+from tests.support.events import csat, event, feedback, nps
+from tests.support.journals import journal_of, project, recorded_at_position
+from touchledger.v1 import events_pb2 as pb
+
+TABLES = (
+    "event",
+    "dim_touchpoint",
+    "tenant",
+    "fact_interaction",
+    "fact_feedback_request",
+    "fact_feedback",
+    "rollup_touchpoint_day",
+)
+
+
+@pytest.fixture
+async def scoreboard(scoring_pool: Pool) -> Scoreboard:
+    made = Scoreboard(scoring_pool, reporting_zone="UTC")
+    await made.install()
+    return made
+
+
+async def scores_of(
+    scoreboard: Scoreboard, *, as_of: int | None = None, group: str = "touchpoint", **asked: Any
+) -> dict[str, dict[str, Any]]:
+    position = (await scoreboard.as_of(as_of)).number
+    given = {"tenant": "default", "glob": "", "occurred_before": None} | asked
+    rows = await scoreboard.scores(given.pop("tenant"), group, as_of=position, **given)
+    return {row["grp"]: dict(row) for row in rows}
+
+
+async def dump(pool: Pool) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of every table, in order."""
+    return {
+        table: sorted(
+            (tuple(row) for row in await pool.fetch(f"SELECT * FROM bi.{table}")), key=repr
+        )
+        for table in TABLES
+    }
+
+
+def answered(number: int, value: str, **fields: object) -> pb.Event:
+    return feedback(csat(value), event_id=f"answer-{number}", **fields)
+
+
+def retraction(target: str, **fields: object) -> pb.Event:
+    return event(
+        event_id=f"retraction of {target}", amends={"event_id": target}, retraction={}, **fields
+    )
+
+
+def correction(target: str, value: str, number: int = 1, **fields: object) -> pb.Event:
+    body = {"feedback_received": {"signals": [csat(value)]}}
+    return event(
+        event_id=f"correction {number} of {target}",
+        amends={"event_id": target},
+        correction=body,
+        **fields,
+    )
+
+
+async def test_scores_come_with_their_counts_and_intervals(scoreboard: Scoreboard) -> None:
+    await project(
+        scoreboard,
+        journal_of(
+            event(event_id="visit"),
+            event(event_id="asked", feedback_requested={}),
+            event(event_id="spared", feedback_suppressed={"reason": "opt_out"}),
+            *[answered(number, "5") for number in range(8)],
+            *[answered(number, "1") for number in range(8, 10)],
+        ),
+    )
+    got = (await scores_of(scoreboard))["store.checkout"]
+    assert (
+        got["interactions"],
+        got["asked"],
+        got["suppressed"],
+        got["answered"],
+    ) == (1, 1, 1, 10)
+    assert (
+        got["csat_answered"],
+        got["csat_mean"],
+        got["top2"],
+        got["bottom2"],
+    ) == (10, 4.2, 0.8, 0.2)
+    # facts: Wilson 8/10, z = 1.959963984540054
+    assert (round(got["top2_lo"], 6), round(got["top2_hi"], 6)) == (0.490162, 0.943318)
+
+
+@pytest.mark.parametrize(
+    ("values", "nps_score", "low", "high"),
+    [
+        (["10"] * 6 + ["8"] * 3 + ["2"], 50, -0.20, 77.13),
+        # The plain standard error of one promoter is 0.
+        (["10"], 100, -48.5, 98.5),
+    ],
+)
+async def test_nps_has_the_adjusted_interval(
+    scoreboard: Scoreboard, values: list[str], nps_score: int, low: float, high: float
+) -> None:
+    answers = [
+        feedback(nps(value), event_id=f"answer-{number}") for number, value in enumerate(values)
+    ]
+    await project(scoreboard, journal_of(*answers))
+    got = (await scores_of(scoreboard))["store.checkout"]
+    assert nps_score == got["nps"]
+    assert low == pytest.approx(got["nps_lo"], abs=0.05)
+    assert high == pytest.approx(got["nps_hi"], abs=0.05)
+
+
+async def test_nobody_answered_is_null_and_never_zero(scoreboard: Scoreboard) -> None:
+    await project(scoreboard, journal_of(event()))
+    got = (await scores_of(scoreboard))["store.checkout"]
+    assert dict.fromkeys(formulas.SCORES_SQL) == {name: got[name] for name in formulas.SCORES_SQL}
+    assert got["asked"] == 0
+
+
+async def test_other_scales_and_single_dimensions_are_not_mixed_in(scoreboard: Scoreboard) -> None:
+    await project(
+        scoreboard,
+        journal_of(
+            answered(1, "5"),
+            feedback(csat("7", scale_max="7"), event_id="of 7"),
+            feedback(csat("1", dimension="speed"), event_id="speed"),
+        ),
+    )
+    got = (await scores_of(scoreboard))["store.checkout"]
+    assert (
+        got["csat_mean"],
+        got["csat_answered"],
+        got["csat_other_scale"],
+        got["answered"],
+    ) == (5.0, 1, 1, 3)
+
+
+async def test_feedback_with_several_signals_is_one_answer(scoreboard: Scoreboard) -> None:
+    await project(
+        scoreboard,
+        journal_of(
+            feedback(csat("4"), nps("9"), event_id="both"), feedback(event_id="words alone")
+        ),
+    )
+    got = (await scores_of(scoreboard))["store.checkout"]
+    assert (got["answered"], got["csat_answered"], got["nps_answered"]) == (2, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("group", "wanted"),
+    [
+        ("touchpoint", ["store.checkout", "web.returns"]),
+        ("stage", ["delivery", "purchase"]),
+        ("channel", ["store", "web"]),
+        ("all", ["all"]),
+    ],
+)
+async def test_scores_are_grouped(scoreboard: Scoreboard, group: str, wanted: list[str]) -> None:
+    body = {"stage": "STAGE_DELIVERY", "channel": "CHANNEL_WEB", "signals": [csat("2")]}
+    other = event(event_id="other", touchpoint="web.returns", feedback_received=body)
+    await project(scoreboard, journal_of(answered(1, "4"), other))
+    assert wanted == list(await scores_of(scoreboard, group=group))
+
+
+@pytest.mark.parametrize(
+    ("glob", "wanted"),
+    [
+        ("", {"a.b", "a_b", "axb", "c%"}),
+        ("a.*", {"a.b"}),
+        ("a?b", {"a.b", "a_b", "axb"}),
+        ("a_b", {"a_b"}),
+        ("*", {"a.b", "a_b", "axb", "c%"}),
+        ("c%", {"c%"}),
+        ("b", set()),
+    ],
+)
+async def test_globs_mean_what_they_say(
+    scoreboard: Scoreboard, glob: str, wanted: set[str]
+) -> None:
+    visits = [event(event_id=name, touchpoint=name) for name in ("a.b", "a_b", "axb", "c%")]
+    await project(scoreboard, journal_of(*visits))
+    assert wanted == set(await scores_of(scoreboard, glob=glob))
+
+
+async def test_only_what_occurred_before_counts(scoreboard: Scoreboard) -> None:
+    await project(
+        scoreboard,
+        journal_of(
+            answered(1, "5", occurred_at="2026-08-01T21:59:59Z"),
+            answered(2, "1", occurred_at="2026-08-01T22:00:00Z"),
+        ),
+    )
+    midnight = await scoreboard.start_of_day(date(2026, 8, 2), "Europe/Berlin")
+    got = await scores_of(scoreboard, occurred_before=midnight)
+    assert got["store.checkout"]["csat_mean"] == 5.0
+
+
+async def test_tenants_do_not_see_each_other(scoreboard: Scoreboard) -> None:
+    await project(scoreboard, journal_of(answered(1, "5"), tenant="one"))
+    assert await scores_of(scoreboard, tenant="two") == {}
+    assert list(await scores_of(scoreboard, tenant="one")) == ["store.checkout"]
+
+
+async def test_a_correction_shows_from_its_own_position_on(scoreboard: Scoreboard) -> None:
+    await project(scoreboard, journal_of(answered(1, "5"), correction("answer-1", "2")))
+    before = (await scores_of(scoreboard, as_of=1))["store.checkout"]
+    after = (await scores_of(scoreboard, as_of=2))["store.checkout"]
+    assert (before["csat_mean"], before["answered"]) == (5.0, 1)
+    assert (after["csat_mean"], after["answered"]) == (2.0, 1)
+
+
+async def test_a_correction_may_move_the_touchpoint(scoreboard: Scoreboard) -> None:
+    moved = correction("answer-1", "2", touchpoint="web.returns")
+    await project(scoreboard, journal_of(answered(1, "5"), moved))
+    assert list(await scores_of(scoreboard)) == ["web.returns"]
+
+
+async def test_a_retraction_takes_the_answer_out(scoreboard: Scoreboard) -> None:
+    await project(
+        scoreboard, journal_of(answered(1, "5"), answered(2, "1"), retraction("answer-1"))
+    )
+    assert (await scores_of(scoreboard, as_of=2))["store.checkout"]["csat_mean"] == 3.0
+    assert (await scores_of(scoreboard))["store.checkout"]["csat_mean"] == 1.0
+
+
+async def test_an_amendment_before_its_target_waits_for_it(
+    scoreboard: Scoreboard, scoring_pool: Pool
+) -> None:
+    journal = journal_of(correction("answer-1", "2"), answered(2, "4"), answered(1, "5"))
+    await project(scoreboard, journal[:2])
+    _, _, waiting = await scoreboard.status("default")
+    assert waiting == 1
+    await project(scoreboard, journal[2:])
+    _, _, waiting = await scoreboard.status("default")
+    assert waiting == 0
+    assert (await scores_of(scoreboard, as_of=2))["store.checkout"]["csat_mean"] == 4.0
+    assert (await scores_of(scoreboard, as_of=3))["store.checkout"]["csat_mean"] == 3.0
+
+
+async def test_the_last_amendment_in_journal_order_counts(scoreboard: Scoreboard) -> None:
+    await project(
+        scoreboard,
+        journal_of(
+            correction("answer-1", "2", 1),
+            answered(1, "5"),
+            correction("answer-1", "3", 2),
+            correction("answer-1", "4", 3),
+        ),
+        page_events=3,
+    )
+    seen = [
+        (await scores_of(scoreboard, as_of=position))["store.checkout"]["csat_mean"]
+        for position in (2, 3, 4)
+    ]
+    assert seen == [2.0, 3.0, 4.0]
+
+
+async def test_an_amendment_of_an_amendment_waits_and_changes_nothing(
+    scoreboard: Scoreboard,
+) -> None:
+    await project(
+        scoreboard,
+        journal_of(
+            answered(1, "5"),
+            correction("answer-1", "2"),
+            retraction("correction 1 of answer-1"),
+        ),
+    )
+    _, _, waiting = await scoreboard.status("default")
+    assert waiting == 1
+    assert (await scores_of(scoreboard))["store.checkout"]["csat_mean"] == 2.0
+
+
+def a_bit_of_everything() -> list[pb.Event]:
+    answers = [
+        answered(number, str(1 + number % 5), occurred_at=f"2026-08-{1 + number % 28:02}T10:00:00Z")
+        for number in range(40)
+    ]
+    return [
+        retraction("answer-3"),
+        correction("answer-20", "3", 7),
+        *answers[:25],
+        event(event_id="asked", feedback_requested={}),
+        correction("answer-1", "5", 1),
+        correction("answer-1", "4", 2, touchpoint="web.returns"),
+        retraction("answer-2"),
+        *answers[25:],
+        event(event_id="visit", interaction={"amount": {"amount": "12.30", "currency": "EUR"}}),
+        retraction("visit"),
+        retraction("nothing that ever comes"),
+        correction("answer-39", "1", 3),
+    ]
+
+
+@pytest.mark.parametrize("page_events", [1, 2, 3, 7, 1000])
+async def test_the_size_of_pages_changes_nothing(
+    page_events: int, new_database: Callable[[str], str]
+) -> None:
+    dumps = []
+    for size in (page_events, 5):
+        url = await asyncio.to_thread(new_database, "scoring")
+        async with asyncpg.create_pool(url, min_size=1, max_size=4) as pool:
+            scoreboard = Scoreboard(pool, reporting_zone="UTC")
+            await scoreboard.install()
+            await project(scoreboard, journal_of(*a_bit_of_everything()), page_events=size)
+            dumps.append(await dump(pool))
+    assert dumps[0] == dumps[1]
+
+
+async def test_the_rollup_equals_the_facts_as_of_the_end(
+    scoreboard: Scoreboard, scoring_pool: Pool
+) -> None:
+    await project(scoreboard, journal_of(*a_bit_of_everything()), page_events=4)
+    from_facts = await scores_of(scoreboard)
+    rows = await scoring_pool.fetch("SELECT * FROM bi.satisfaction_by_touchpoint")
+    names = [*formulas.SUMS, *formulas.SCORES_SQL]
+    assert {group: {name: row[name] for name in names} for group, row in from_facts.items()} == {
+        row["touchpoint"]: {name: row[name] for name in names} for row in rows
+    }
+
+
+async def test_a_refilled_rollup_equals_the_one_that_grew(
+    scoreboard: Scoreboard, scoring_pool: Pool
+) -> None:
+    await project(scoreboard, journal_of(*a_bit_of_everything()), page_events=4)
+    grown = await dump(scoring_pool)
+    await scoring_pool.execute("UPDATE scoring.formulas SET signature = 'of an older release'")
+    await scoreboard.install()
+    assert grown == await dump(scoring_pool)
+
+
+async def test_what_was_shown_at_a_position_is_shown_for_ever(scoreboard: Scoreboard) -> None:
+    journal = journal_of(*a_bit_of_everything())
+    shown = []
+    for number in range(len(journal)):
+        await project(scoreboard, journal[number : number + 1])
+        shown.append(await scores_of(scoreboard))
+    again = [await scores_of(scoreboard, as_of=number + 1) for number in range(len(journal))]
+    assert shown == again
+
+
+async def test_a_time_stands_for_the_last_position_recorded_by_then(
+    scoreboard: Scoreboard,
+) -> None:
+    await project(scoreboard, journal_of(answered(1, "5"), answered(2, "1")))
+    assert [
+        await scoreboard.recorded_by(recorded_at_position(position)) for position in range(3)
+    ] == [0, 1, 2]
+    assert await scoreboard.recorded_before_day(date(2026, 8, 4), "UTC") == 2
+    assert await scoreboard.recorded_before_day(date(2026, 8, 3), "UTC") == 0
+
+
+async def test_what_is_not_projected_yet_can_not_be_told(scoreboard: Scoreboard) -> None:
+    await project(scoreboard, journal_of(event()))
+    with pytest.raises(Conflict, match=r"as_of_position: got 2, want at most 1"):
+        await scoreboard.as_of(2)
+
+
+async def test_two_projectors_do_not_project_a_page_twice(
+    scoreboard: Scoreboard, scoring_pool: Pool
+) -> None:
+    journal = journal_of(answered(1, "5"), answered(2, "1"), answered(3, "1"))
+    await project(scoreboard, journal[:2])
+    with pytest.raises(Overtaken):
+        await project(scoreboard, journal)
+    assert await scoring_pool.fetchval("SELECT count(*) FROM bi.event") == 2
+
+
+async def test_a_page_that_fails_leaves_nothing(scoreboard: Scoreboard, scoring_pool: Pool) -> None:
+    before = await dump(scoring_pool)
+    await scoring_pool.execute("ALTER TABLE bi.fact_feedback ADD CONSTRAINT no CHECK (false)")
+    with pytest.raises(asyncpg.CheckViolationError):
+        await project(scoreboard, journal_of(event(), answered(1, "5")))
+    assert before == await dump(scoring_pool)
+    assert (await scoreboard.checkpoint()).number == 0
+
+
+async def test_unreadable_bytes_stop_nobody(scoreboard: Scoreboard, scoring_pool: Pool) -> None:
+    journal = journal_of(event(), answered(1, "5"))
+    journal[0].event = b"\xff\xff"
+    await project(scoreboard, journal)
+    assert [
+        row["position"] for row in await scoring_pool.fetch("SELECT * FROM bi.event ORDER BY 2")
+    ] == [1, 2]
+    assert (await scores_of(scoreboard))["store.checkout"]["csat_mean"] == 5.0
+
+
+async def test_money_and_values_stay_exact(scoreboard: Scoreboard, scoring_pool: Pool) -> None:
+    sales = [
+        event(event_id=str(number), interaction={"amount": {"amount": "0.1", "currency": "EUR"}})
+        for number in range(10)
+    ]
+    await project(scoreboard, journal_of(*sales))
+    assert (
+        str(await scoring_pool.fetchval("SELECT sum(amount) FROM bi.fact_interaction"))
+        == "1.000000"
+    )
+
+
+async def test_joins_with_the_days_lose_nothing(scoreboard: Scoreboard, scoring_pool: Pool) -> None:
+    times = ["1900-01-01T00:00:00Z", "2026-08-03T10:00:00Z", "2999-12-31T23:59:59.999999999Z"]
+    visits = [event(event_id=each, occurred_at=each) for each in times]
+    await project(scoreboard, journal_of(*visits))
+    rows = await scoring_pool.fetch(
+        "SELECT d.year FROM bi.fact_interaction f JOIN bi.dim_date d ON d.date_key = f.occurred_date "
+        "ORDER BY d.year"
+    )
+    assert [row["year"] for row in rows] == [1900, 2026, 2999]
+
+
+async def test_the_formulas_are_installed_once_by_many(
+    new_database: Callable[[str], str],
+) -> None:
+    url = await asyncio.to_thread(new_database, "scoring")
+    async with asyncpg.create_pool(url, min_size=4, max_size=4) as pool:
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(4):
+                tasks.create_task(Scoreboard(pool, reporting_zone="UTC").install())
+        assert await pool.fetchval("SELECT count(*) FROM scoring.formulas") == 1
+
+
+async def test_every_table_view_and_column_of_bi_is_explained(
+    scoreboard: Scoreboard, scoring_pool: Pool
+) -> None:
+    unexplained = await scoring_pool.fetch(
+        """
+        SELECT c.table_name, c.column_name FROM information_schema.columns c
+          LEFT JOIN bi.data_dictionary d USING (table_name, column_name)
+         WHERE c.table_schema = 'bi' AND coalesce(d.meaning, '') = ''
+        """
+    )
+    assert unexplained == []

@@ -1,0 +1,251 @@
+"""What the gateway refuses, and in which words."""
+
+import pytest
+
+from services.gateway.checks import DECIMAL, problem_of
+from tests.support.events import csat, event, feedback, nps, of_every_body
+from touchledger.v1 import events_pb2 as pb
+
+
+@pytest.mark.parametrize("kind", of_every_body())
+def test_a_full_event_of_every_body_is_good(kind: str) -> None:
+    assert problem_of(of_every_body()[kind]) is None
+
+
+def amended(**fields: object) -> pb.Event:
+    return event(amends={"event_id": "event-0"}, **fields)
+
+
+def with_occurred_at(*, seconds: int, nanos: int) -> pb.Event:
+    given = event()
+    given.occurred_at.seconds = seconds
+    given.occurred_at.nanos = nanos
+    return given
+
+
+def with_stage(number: int) -> pb.Event:
+    given = event()
+    given.interaction.stage = number  # type: ignore[assignment]  # the wire carries any number
+    return given
+
+
+def with_sealed() -> pb.Event:
+    given = event()
+    given.sealed_personal.key_id = 1
+    return given
+
+
+def with_unknown_field(depth: int) -> pb.Event:
+    unknown = b"\xf8\x3e\x01"  # field 1007, varint 1
+    if depth == 0:
+        return pb.Event.FromString(event().SerializeToString() + unknown)
+    given = event()
+    given.interaction.MergeFromString(unknown)
+    return given
+
+
+def text(length: int) -> str:
+    return "x" * length
+
+
+REFUSED = {
+    "no id": (event(event_id=""), "MISSING", "event_id"),
+    "id too long": (event(event_id=text(129)), "TOO_LONG", "event_id"),
+    "id with NUL": (event(), "NUL", "event_id"),
+    "id over two lines": (event(event_id="a\nb"), "CONTROL_CHARACTER", "event_id"),
+    "no time": (event(occurred_at=None), "MISSING", "occurred_at"),
+    "time before year 1": (with_occurred_at(seconds=-(10**12), nanos=0), "BAD_TIME", "occurred_at"),
+    "time with negative nanos": (with_occurred_at(seconds=1, nanos=-1), "BAD_TIME", "occurred_at"),
+    "no body": (pb.Event(event_id="a", occurred_at=event().occurred_at), "MISSING", "body"),
+    "no touchpoint": (event(touchpoint=""), "MISSING", "touchpoint"),
+    "touchpoint of 10 000 characters": (event(touchpoint=text(10_000)), "BAD_NAME", "touchpoint"),
+    "touchpoint with a space": (event(touchpoint="store checkout"), "BAD_NAME", "touchpoint"),
+    "stage nobody knows": (with_stage(99), "UNKNOWN_VALUE", "interaction.stage"),
+    "negative stage": (with_stage(-1), "UNKNOWN_VALUE", "interaction.stage"),
+    "sealed data from a source": (with_sealed(), "SET_BY_SERVER", "sealed_personal"),
+    "unknown field": (with_unknown_field(0), "UNKNOWN_FIELD", ""),
+    "unknown field inside": (with_unknown_field(1), "UNKNOWN_FIELD", ""),
+    "event too large": (
+        event(attributes={f"key {number}": text(1024) for number in range(64)}),
+        "TOO_LARGE",
+        "",
+    ),
+    "too many attributes": (
+        event(attributes={str(number): "" for number in range(65)}),
+        "TOO_MANY",
+        "attributes",
+    ),
+    "attribute without a name": (event(attributes={"": "x"}), "BAD_KEY", "attributes"),
+    "attribute too long": (event(attributes={"a": text(1025)}), "TOO_LONG", "attributes[a]"),
+    "comment too long": (event(personal={"comment": text(16_385)}), "TOO_LONG", "personal.comment"),
+    "date that is none": (
+        event(place={"business_date": "2026-02-30"}),
+        "BAD_DATE",
+        "place.business_date",
+    ),
+    "date in another form": (
+        event(place={"business_date": "20260228"}),
+        "BAD_DATE",
+        "place.business_date",
+    ),
+    "zone that is none": (
+        event(place={"time_zone": "Mars/Olympus"}),
+        "BAD_ZONE",
+        "place.time_zone",
+    ),
+    "wrong check digit": (event(place={"gln": "4012345000001"}), "BAD_GLN", "place.gln"),
+    "money without currency": (
+        event(interaction={"amount": {"amount": "1"}}),
+        "BAD_CURRENCY",
+        "interaction.amount.currency",
+    ),
+    "money in words": (
+        event(interaction={"amount": {"amount": "1e3", "currency": "EUR"}}),
+        "BAD_DECIMAL",
+        "interaction.amount.amount",
+    ),
+    "negative wait": (event(interaction={"wait": "-1s"}), "BAD_DURATION", "interaction.wait"),
+    "wait of two years": (
+        event(interaction={"wait": "63072000s"}),
+        "BAD_DURATION",
+        "interaction.wait",
+    ),
+    "signal without metric": (
+        feedback(csat("4") | {"metric": "METRIC_UNSPECIFIED"}),
+        "MISSING",
+        "feedback_received.signals[0].metric",
+    ),
+    "signal without scale": (
+        feedback(csat("4"), csat("4", scale_max="")),
+        "MISSING",
+        "feedback_received.signals[1].scale_max",
+    ),
+    "signal without direction": (
+        feedback(csat("4", direction="DIRECTION_UNSPECIFIED")),
+        "MISSING",
+        "feedback_received.signals[0].direction",
+    ),
+    "signal without value": (feedback(csat("")), "MISSING", "feedback_received.signals[0].value"),
+    "value outside its scale": (
+        feedback(csat("6")),
+        "VALUE_OUTSIDE_SCALE",
+        "feedback_received.signals[0].value",
+    ),
+    "value just outside its scale": (
+        feedback(csat("5.000001")),
+        "VALUE_OUTSIDE_SCALE",
+        "feedback_received.signals[0].value",
+    ),
+    "value that is no number": (
+        feedback(csat("NaN")),
+        "BAD_DECIMAL",
+        "feedback_received.signals[0].value",
+    ),
+    "value in other digits": (
+        feedback(csat("٤")),
+        "BAD_DECIMAL",
+        "feedback_received.signals[0].value",
+    ),
+    "scale upside down": (
+        feedback(csat("3", scale_min="5", scale_max="1")),
+        "BAD_SCALE",
+        "feedback_received.signals[0].scale_max",
+    ),
+    "NPS of 1 to 5": (
+        feedback(csat("4", metric="METRIC_NPS")),
+        "WRONG_SCALE",
+        "feedback_received.signals[0].scale_min",
+    ),
+    "NPS upside down": (
+        feedback(nps("4") | {"direction": "DIRECTION_LOWER_IS_BETTER"}),
+        "WRONG_DIRECTION",
+        "feedback_received.signals[0].direction",
+    ),
+    "too many signals": (
+        feedback(*[csat("4")] * 51),
+        "TOO_MANY",
+        "feedback_received.signals",
+    ),
+    "suppressed without reason": (
+        event(feedback_suppressed={}),
+        "MISSING",
+        "feedback_suppressed.reason",
+    ),
+    "expectation of nothing": (event(expectation={}), "MISSING", "expectation.expected"),
+    "post on no network": (event(public_post={}), "MISSING", "public_post.platform"),
+    "post with CSAT": (
+        event(public_post={"platform": "x", "sentiment": csat("4")}),
+        "WRONG_METRIC",
+        "public_post.sentiment.metric",
+    ),
+    "recognition of nobody": (event(recognition={"given_by": "manager"}), "MISSING", "staff"),
+    "recognition by nobody": (
+        event(staff="s", recognition={}),
+        "MISSING",
+        "recognition.given_by",
+    ),
+    "profile of nobody": (event(customer_profile={}), "MISSING", "customer"),
+    "band upside down": (
+        event(customer="c", customer_profile={"birth_year_from": 1990, "birth_year_to": 1980}),
+        "BAD_BAND",
+        "customer_profile.birth_year_from",
+    ),
+    "gesture of no kind": (event(goodwill={}), "MISSING", "goodwill.kind"),
+    "retraction of nothing": (event(retraction={}), "MISSING", "amends.event_id"),
+    "correction without body": (amended(correction={}), "MISSING", "correction.body"),
+    "correction with a bad signal": (
+        amended(correction={"feedback_received": {"signals": [csat("9")]}}),
+        "VALUE_OUTSIDE_SCALE",
+        "correction.feedback_received.signals[0].value",
+    ),
+    "correction without touchpoint": (
+        amended(touchpoint="", correction={"interaction": {}}),
+        "MISSING",
+        "touchpoint",
+    ),
+    "interaction that amends": (amended(), "NOT_ALLOWED", "amends"),
+}
+# JSON can't say it, the wire can.
+REFUSED["id with NUL"][0].event_id = "a\0b"
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_refusal_names_the_field_what_came_and_what_is_wanted(name: str) -> None:
+    given, code, field = REFUSED[name]
+    problem = problem_of(given)
+    assert problem is not None
+    assert (code, field) == (problem.code, problem.field)
+    assert problem.got
+    assert problem.want
+
+
+def test_what_came_is_shortened() -> None:
+    problem = problem_of(event(touchpoint=text(10_000)))
+    assert problem is not None
+    assert len(problem.got) < 120
+    assert "10002 characters" in problem.got
+
+
+def test_a_customer_reference_is_not_quoted() -> None:
+    problem = problem_of(event(customer="secret@example.com" * 20))
+    assert problem is not None
+    assert "secret" not in str(problem)
+
+
+@pytest.mark.parametrize("days", [-36_500, 36_500])
+def test_no_age_is_refused(days: int) -> None:
+    given = event()
+    given.occurred_at.seconds += days * 86_400
+    assert problem_of(given) is None
+
+
+@pytest.mark.parametrize("text", ["4", "-0.5", "0", "007", "123456789012345.123456"])
+def test_decimals(text: str) -> None:
+    assert DECIMAL.fullmatch(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", " 4", "4 ", "+4", ".5", "5.", "1_0", "1e3", "0x1", "4\n", "1" * 16]
+)
+def test_no_decimals(text: str) -> None:
+    assert not DECIMAL.fullmatch(text)
