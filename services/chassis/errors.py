@@ -152,11 +152,10 @@ def status_of(error: ServiceError) -> status_pb2.Status:
 
 def from_rpc(error: grpc.aio.AioRpcError) -> ServiceError:
     """The class that the called service raised."""
-    kind = BY_STATUS.get(error.code())
-    if kind is None:
-        # The other side has logged what it was; its text is not ours to pass on.
-        return Unavailable("a working service behind this one")
-    problem = problem_pb2.Problem(want=error.details() or kind.__name__)
+    kind = BY_STATUS.get(error.code(), Unavailable)
+    # Where the other side gave no problem, the text is the transport's and names addresses, or of an
+    # error that the other side has logged: neither is ours to pass on.
+    problem = problem_pb2.Problem(want="a working service behind this one")
     rich = rpc_status.from_call(error)
     for detail in rich.details if rich else ():
         if detail.Is(problem_pb2.Problem.DESCRIPTOR):

@@ -93,8 +93,15 @@ class Server:
         """Asks `run` to end."""
         self.stopping.set()
 
-    async def run(self, background: Sequence[Awaitable[None]] = ()) -> None:
-        """Serves until SIGTERM, SIGINT or `stop`. An error of a background task ends it with that error."""
+    async def run(
+        self,
+        background: Sequence[Awaitable[None]] = (),
+        also_stop: Sequence[Callable[[float], Awaitable[None]]] = (),
+    ) -> None:
+        """Serves until SIGTERM, SIGINT or `stop`. An error of a background task ends it with that error.
+
+        also_stop: called with the grace in seconds when calls under way are given time to end.
+        """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
@@ -110,7 +117,8 @@ class Server:
                 await self.health.enter_graceful_shutdown()
                 log.info("draining", seconds=self._settings.drain_seconds)
                 await asyncio.sleep(self._settings.drain_seconds)
-                await self.grpc.stop(self._settings.stop_grace_seconds)
+                grace = self._settings.stop_grace_seconds
+                await asyncio.gather(self.grpc.stop(grace), *(stop(grace) for stop in also_stop))
                 for task in beside:
                     task.cancel()
         finally:

@@ -62,7 +62,8 @@ async def main() -> None:
             scoring_pb2_grpc.add_ScoringServiceServicer_to_server(
                 ScoringServicer(access, scoring), server.grpc
             )
-            await server.run([Http(configured, access, upstream, ready).run()])
+            http = Http(configured, access, upstream, ready)
+            await server.run([http.run()], also_stop=[http.stop])
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """The gateway's HTTP port: events as JSON, liveness and readiness. Same rules, same verdicts as over gRPC."""
 
+import asyncio
+import contextlib
 import json
 import socket
 from collections.abc import Awaitable, Callable
@@ -49,6 +51,7 @@ class Http:
         upstream: Upstream,
         ready: Callable[[], Awaitable[str]],
     ) -> None:
+        self._served = asyncio.Event()
         self._access = access
         self._upstream = upstream
         self._ready = ready
@@ -72,11 +75,18 @@ class Http:
         )
 
     async def run(self) -> None:
-        """Serves until cancelled."""
+        """Serves until `stop` or cancelled."""
         try:
             await self._server.serve()
         finally:
-            self._server.stop()  # type: ignore[no-untyped-call]  # granian says no type
+            self._served.set()
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Takes no more requests, and lets those under way end."""
+        self._server.stop()  # type: ignore[no-untyped-call]  # granian says no type
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_seconds):
+                await self._served.wait()
 
     async def _answer(self, scope: Any, protocol: Any) -> None:
         try:

@@ -17,6 +17,8 @@ log = structlog.get_logger()
 
 # How long to leave a journal or a database alone that is away.
 PAUSE_SECONDS = 0.5
+# Another process projects: stand by and take over, should it be gone.
+PAUSE_AS_STANDBY_SECONDS = 5.0
 # A hole mends itself never; the alarm is repeated, not the load.
 PAUSE_AT_HOLE_SECONDS = 10.0
 # A span of the SDK keeps at most this many links.
@@ -38,6 +40,7 @@ class Projector:
                 pause = PAUSE_AT_HOLE_SECONDS
             except Overtaken:
                 log.info("another projector is at work")
+                pause = PAUSE_AS_STANDBY_SECONDS
             except (ServiceError, grpc.aio.AioRpcError, *DATABASE_AWAY) as error:
                 if isinstance(error, ValueError):
                     raise  # asyncpg's word for a value that does not fit its column: a bug

@@ -8,10 +8,10 @@ import hashlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
 
 import asyncpg
 import structlog
+from eventsourcing.persistence import StoredEvent
 
 from services.chassis.errors import Conflict, Corrupt, Exhausted, Unavailable
 from services.chassis.postgres import Pool
@@ -68,13 +68,10 @@ SELECT notification_id, tenant, source, topic, state, recorded_at, received_at, 
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One event to store."""
+@dataclass(frozen=True)
+class Entry(StoredEvent):
+    """One event to store: the library's, and what decides whether a repeated id has the same content."""
 
-    originator_id: UUID
-    topic: str
-    state: bytes
     content_digest: bytes
 
 
@@ -179,7 +176,7 @@ class Journal:
             rows.append(
                 (
                     entry.originator_id,
-                    1,
+                    entry.originator_version,
                     entry.topic,
                     entry.state,
                     position,

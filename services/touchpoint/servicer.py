@@ -13,6 +13,8 @@ from touchledger.v1 import journal_pb2, journal_pb2_grpc
 
 ENTRIES_MAX = 1000
 DIGEST_BYTES = 32
+# A published event is the first and only one of its own stream.
+PUBLISHED_VERSION = 1
 
 
 class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
@@ -70,6 +72,7 @@ def _entries(request: journal_pb2.AppendRequest) -> tuple[list[Entry], Attempt]:
     return [
         Entry(
             originator_id=originator_id(request.tenant, request.source, entry.event_id),
+            originator_version=PUBLISHED_VERSION,
             topic=entry.topic,
             state=entry.event,
             content_digest=entry.content_digest,

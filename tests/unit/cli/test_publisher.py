@@ -167,7 +167,7 @@ async def test_all_events_are_recorded_in_batches(
     gateway: Gateway, stub: ingest_pb2_grpc.IngestServiceStub
 ) -> None:
     tally = await publish_all(stub, pages_of(events(1201)), metadata=METADATA)
-    assert [len(call) for call in gateway.calls] == [500, 500, 201]
+    assert sorted(len(call) for call in gateway.calls) == [201, 500, 500]
     assert (tally.counts, tally.settled_through) == ({RECORDED: 1201}, 1201)
 
 
@@ -183,7 +183,7 @@ async def test_batches_are_bounded_in_bytes(
 ) -> None:
     large = events(100, comment="x" * 60_000)
     await publish_all(stub, pages_of(large), metadata=METADATA)
-    assert [len(call) for call in gateway.calls] == [52, 48]
+    assert sorted(len(call) for call in gateway.calls) == [48, 52]
 
 
 async def test_an_event_that_no_call_can_carry_is_rejected_here(
