@@ -12,6 +12,8 @@ from services.chassis.telemetry import ClientInterceptor
 # a retry and no error. The sum of the waits stays below a second.
 SERVICE_CONFIG = {
     "loadBalancingConfig": [{"round_robin": {}}],
+    # A replica that drains, or has lost its database, is left out as long as it says so.
+    "healthCheckConfig": {"serviceName": ""},
     "methodConfig": [
         {
             "name": [{}],

@@ -5,11 +5,14 @@ nothing else, so that a dependency's outage never gets a process killed.
 """
 
 import asyncio
+import contextlib
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from pathlib import Path
 
 import grpc
 import structlog
+import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from services.chassis.errors import ErrorInterceptor
@@ -87,7 +90,11 @@ class Server:
             else:
                 server.add_secure_port(address, credentials)
         except RuntimeError:
-            raise Unsuitable(f"{self._name}: can't listen on {address}, want a free one") from None
+            # gRPC tells the two apart on its own log alone.
+            fit = ", and a key that fits its certificate" if credentials else ""
+            raise Unsuitable(
+                f"{self._name}: can't listen on {address}, want a free port{fit}"
+            ) from None
 
     def stop(self) -> None:
         """Asks `run` to end."""
@@ -114,7 +121,7 @@ class Server:
             async with asyncio.TaskGroup() as tasks:
                 beside = [tasks.create_task(_run(each)) for each in (*background, self._watch())]
                 await self.stopping.wait()
-                await self.health.enter_graceful_shutdown()
+                await self.health.set("", NOT_SERVING)
                 log.info("draining", seconds=self._settings.drain_seconds)
                 await asyncio.sleep(self._settings.drain_seconds)
                 grace = self._settings.stop_grace_seconds
@@ -129,13 +136,13 @@ class Server:
     async def _watch(self) -> None:
         """Keeps readiness true to what `ready` says."""
         told = "starting"
-        while True:
+        while not self.stopping.is_set():
             try:
                 async with asyncio.timeout(READINESS_DEADLINE_SECONDS):
                     reason = await self._ready()
             except Exception as error:
                 reason = type(error).__name__
-            if reason != told:
+            if reason != told and not self.stopping.is_set():
                 log.info("ready" if not reason else "not ready", reason=reason)
                 await self.health.set("", NOT_SERVING if reason else SERVING)
                 told = reason
@@ -154,14 +161,15 @@ def _credentials(
     """What the port is opened with; None is clear text. Ends the process rather than listen unsafely."""
     if settings.tls_cert_file and settings.tls_key_file:
         authority = settings.tls_client_ca_file
+        certificate, key = _pem(settings.tls_cert_file), _pem(settings.tls_key_file)
         if not authority and not callers_have_keys and not is_loopback(settings.listen):
             raise Unsuitable(
                 f"listen: got {settings.listen} without tls_client_ca_file, want it beyond loopback: "
                 "this service's callers have no other credential"
             )
         return grpc.ssl_server_credentials(
-            [(settings.tls_key_file.read_bytes(), settings.tls_cert_file.read_bytes())],
-            root_certificates=authority.read_bytes() if authority else None,
+            [(key, certificate)],
+            root_certificates=_pem(authority) if authority else None,
             require_client_auth=authority is not None,
         )
     if not is_loopback(settings.listen) and not settings.tls_in_front:
@@ -170,3 +178,30 @@ def _credentials(
             "certificate, or tls_in_front"
         )
     return None
+
+
+def _pem(file: Path) -> bytes:
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise Unsuitable(f"{file}: {error.strerror}, want a PEM file") from None
+    if b"-----BEGIN " not in content:
+        raise Unsuitable(f"{file}: got {len(content)} other bytes, want a PEM file")
+    return content
+
+
+def run_process(main: Callable[[], Coroutine[None, None, None]]) -> None:
+    """Runs a service's main. SIGTERM and SIGINT end it at any moment, before `Server.run` cares for them.
+
+    As process 1 of a container a signal without a handler is ignored, even while it waits for its database.
+    """
+
+    async def stoppable() -> None:
+        this = asyncio.current_task()
+        assert this is not None
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, this.cancel)
+        await main()
+
+    with contextlib.suppress(asyncio.CancelledError):
+        uvloop.run(stoppable())

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import psutil  # type: ignore[import-untyped]  # its stubs are a package that is not locked
+import psutil
 
 # The variable of the environment that tells on which folder a process was started.
 PROCESS_MARK = "TOUCHLEDGER_LAUNCHED_ON"

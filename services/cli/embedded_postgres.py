@@ -8,21 +8,19 @@ import contextlib
 import ctypes
 import importlib.util
 import os
-import pwd
 import shutil
 import signal
-import stat
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]  # its stubs are a package that is not locked
+import psutil
 
 from services.cli.data_folder import LaunchError, LogFile, sync_folder
+from services.cli.postgres_account import NOBODY, Account, account_of
 
 ADMIN = "touchledger_admin"
 MAJOR_VERSION = "18"
@@ -37,8 +35,6 @@ LINUX = sys.platform == "linux"
 LIBC = ctypes.CDLL(None, use_errno=True)
 PR_SET_PDEATHSIG = 1
 CLONE_NEWUSER = 0x10000000
-# Named in every passwd file, which initdb insists on, and allowed nothing.
-NOBODY = 65534
 
 # Written to postgresql.conf once, where an operator may change them. fsync, synchronous_commit and
 # full_page_writes stay as they are, on: an acknowledged event is a stored one.
@@ -72,7 +68,11 @@ class EmbeddedPostgres:
     def start(self, pause: Callable[[float], None] = time.sleep) -> None:
         """Returns when the server accepts connections. An exception out of `pause` ends the wait."""
         _stop_leftovers(self._folder, pause)
-        account = _account(self._folder)
+        account = account_of(
+            self._folder,
+            postgres=Path(program("postgres")),
+            user_namespace_works=_user_namespace_works,
+        )
         if not self._folder.exists():
             self._create(account, pause)
         self._check_version()
@@ -116,7 +116,7 @@ class EmbeddedPostgres:
             return None
         return self._log.exit_report("PostgreSQL", self._process.returncode)
 
-    def _create(self, account: "_Account", pause: Callable[[float], None]) -> None:
+    def _create(self, account: Account, pause: Callable[[float], None]) -> None:
         """Makes the cluster beside its place and renames it: a kill leaves all of it or nothing."""
         unfinished = _unfinished(self._folder)
         try:
@@ -180,7 +180,7 @@ class EmbeddedPostgres:
 
     def _run(
         self,
-        account: "_Account",
+        account: Account,
         command: Sequence[str],
         *,
         dies_by: signal.Signals,
@@ -251,78 +251,6 @@ def dying_with_parent(
                 os._exit(1)
 
     return prepare
-
-
-@dataclass(frozen=True, slots=True)
-class _Account:
-    """As whom the server runs, since PostgreSQL refuses uid 0. Without a uid it is our own user."""
-
-    uid: int | None = None
-    gid: int = NOBODY
-    # Inside it our user bears another number, and outside its files still belong to us.
-    in_user_namespace: bool = False
-
-
-def _account(folder: Path) -> _Account:
-    """An existing cluster is run as its owner, since PostgreSQL refuses any other."""
-    user = os.geteuid()
-    existing = folder.stat() if folder.exists() else None
-    if user != 0:
-        if existing and existing.st_uid != user:
-            raise LaunchError(
-                f"{folder}: belongs to user {existing.st_uid}, this is user {user}, "
-                "want its owner's account, or another --data"
-            )
-        # initdb wants a name for its user, which `docker run --user 1234` lacks.
-        return _Account(in_user_namespace=not _has_name(user) and _user_namespace_works())
-    if existing and existing.st_uid != 0:
-        return _reachable(folder, _Account(uid=existing.st_uid, gid=existing.st_gid))
-    if _user_namespace_works():
-        return _Account(in_user_namespace=True)
-    if existing:
-        raise LaunchError(
-            f"{folder}: belongs to root, as whom PostgreSQL does not run where user namespaces "
-            f"are refused, want `chown -R {NOBODY}:{NOBODY}` on it, or TOUCHLEDGER_DATABASE_URL set"
-        )
-    return _reachable(folder, _Account(uid=NOBODY))
-
-
-def _reachable(folder: Path, account: _Account) -> _Account:
-    """Opens the way through the data folder itself, no further, and checks the rest of it."""
-    data_folder = folder.parent
-    mode = stat.S_IMODE(data_folder.stat().st_mode)
-    if data_folder.stat().st_uid != account.uid:
-        data_folder.chmod(mode | stat.S_IXOTH)
-    # The catalogue that initdb reads stands for the wheel's other files.
-    for path, flag in (
-        (str(data_folder), "-x"),
-        (program("postgres"), "-x"),
-        (str(Path(program("postgres")).parents[1] / "share" / "postgresql" / "postgres.bki"), "-r"),
-    ):
-        check = subprocess.run(
-            ["test", flag, path],
-            user=account.uid,
-            group=account.gid,
-            extra_groups=[],
-            cwd="/",
-            check=False,
-        )
-        if check.returncode:
-            data_folder.chmod(mode)
-            raise LaunchError(
-                f"{path}: closed to user {account.uid}, as whom PostgreSQL has to run when root "
-                "starts it here, want a folder that every user may pass through, an ordinary user, "
-                "or TOUCHLEDGER_DATABASE_URL set"
-            )
-    return account
-
-
-def _has_name(user: int) -> bool:
-    try:
-        pwd.getpwuid(user)
-    except KeyError:
-        return False
-    return True
 
 
 def _user_namespace_works() -> bool:

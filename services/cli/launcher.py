@@ -14,24 +14,25 @@ import collections
 import contextlib
 import errno
 import os
-import select
 import signal
 import socket
-import subprocess
 import sys
 import time
 import zoneinfo
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from types import FrameType, TracebackType
+from types import TracebackType
 
-import grpc
-import psutil  # type: ignore[import-untyped]  # its stubs are a package that is not locked
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+import psutil
 
 from services.cli import databases, embedded_postgres
 from services.cli.data_folder import PROCESS_MARK, DataFolder, LaunchError, RunningSystem
-from services.cli.embedded_postgres import EmbeddedPostgres, dying_with_parent
+from services.cli.embedded_postgres import EmbeddedPostgres
+from services.cli.service_process import ServiceProcess
+
+# Passed on: it is what a launcher raises.
+from services.cli.stop_signals import StopRequested as StopRequested
+from services.cli.stop_signals import StopSignals
 
 LOOPBACK = "127.0.0.1"
 # Every service waits for what it needs itself, so all start at once and stop from the edge inwards:
@@ -39,16 +40,11 @@ LOOPBACK = "127.0.0.1"
 START_ORDER = ("touchpoint", "scoring", "gateway")
 # The first start migrates three databases; on a slow machine that is seconds, not a minute.
 READY_SECONDS_MAX = 60.0
-HEALTH_SECONDS_MAX = 2.0
 # Twice the ten seconds that a service grants the calls under way.
 STOP_SECONDS_MAX = 20.0
 POLL_SECONDS = 0.1
 # SIGKILL needs no cooperation; what is still there after this hangs in the kernel.
 KILL_SECONDS_MAX = 5.0
-
-
-class StopRequested(KeyboardInterrupt):
-    """The user, or the system, asks for the end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,9 +82,9 @@ class Launcher:
         self._folder = folder
         self._options = options
         self._tell = say
-        self._signals = _Signals()
+        self._signals = StopSignals()
         self._postgres: EmbeddedPostgres | None = None
-        self._services: list[_Service] = []
+        self._services: list[ServiceProcess] = []
         self._stack = contextlib.ExitStack()
         self._running: RunningSystem | None = None
 
@@ -150,14 +146,20 @@ class Launcher:
         self._options = options = _with_free_ports(self._options)
 
         admin_url = options.database_url or self._start_postgres(stack)
-        passwords = asyncio.run(self._prepare_databases(admin_url))
+        passwords = asyncio.run(self._signals.watch(self._prepare_databases(admin_url)))
 
         # Also what a service that had to be killed left behind, such as its own workers.
         stack.callback(self._end_leftovers, "a service", seconds=0)
         environment = self._environment(admin_url, passwords)
         self._say("Starting the services")
         for name in START_ORDER:
-            service = _Service(name, self._folder, options, environment)
+            service = ServiceProcess(
+                name,
+                options.commands[name],
+                address=environment[f"TOUCHLEDGER_{name.upper()}_LISTEN"],
+                log=self._folder.log(name),
+                environment=environment,
+            )
             self._services.append(service)
             stack.callback(self._stop_service, service)
         for service in self._services:
@@ -182,21 +184,6 @@ class Launcher:
 
     async def _prepare_databases(self, admin_url: str) -> dict[str, str]:
         """Gives the password of each role."""
-        task = asyncio.ensure_future(self._make_databases(admin_url))
-        loop = asyncio.get_running_loop()
-
-        def cancel() -> None:
-            loop.remove_reader(self._signals.wakeup)
-            task.cancel()
-
-        # A server that does not answer must not hold up a Ctrl-C.
-        loop.add_reader(self._signals.wakeup, cancel)
-        try:
-            return await task
-        except asyncio.CancelledError:
-            raise StopRequested from None
-
-    async def _make_databases(self, admin_url: str) -> dict[str, str]:
         existing = await databases.existing_databases(admin_url)
         # First, since it refuses: without its key the gateway could not read what it has stored,
         # and another launcher's roles would lose the passwords that its services use.
@@ -233,7 +220,7 @@ class Launcher:
             "TOUCHLEDGER_GATEWAY_LOCAL_KEY_FILE": str(self._folder.local_key),
         }
 
-    def _wait_until_ready(self, service: "_Service") -> None:
+    def _wait_until_ready(self, service: ServiceProcess) -> None:
         deadline = time.monotonic() + self._options.ready_seconds_max
         with service.health() as ready:
             while not ready():
@@ -259,7 +246,7 @@ class Launcher:
             key_file=str(self._folder.local_key),
         )
 
-    def _stop_service(self, service: "_Service") -> None:
+    def _stop_service(self, service: ServiceProcess) -> None:
         self._say(f"Stopping {service.name}")
         if not service.stop(self._options.stop_seconds_max):
             self._say(
@@ -289,113 +276,6 @@ class Launcher:
         # The terminal may be gone, which is no reason to leave the rest running.
         with contextlib.suppress(OSError):
             self._tell(line)
-
-
-class _Service:
-    """One child process. Its output goes to its log file."""
-
-    def __init__(
-        self,
-        name: str,
-        folder: DataFolder,
-        options: LauncherOptions,
-        environment: Mapping[str, str],
-    ) -> None:
-        self.name = name
-        self.log = folder.log(name)
-        self._address = environment[f"TOUCHLEDGER_{name.upper()}_LISTEN"]
-        with self.log.open() as log:
-            self._process = subprocess.Popen(
-                options.commands[name],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment,
-                # A terminal's Ctrl-C goes to its whole process group; the launcher keeps the order.
-                start_new_session=True,
-                preexec_fn=dying_with_parent(signal.SIGTERM),
-            )
-
-    def failure(self) -> str | None:
-        if (code := self._process.poll()) is None:
-            return None
-        return self.log.exit_report(self.name, code)
-
-    def unready(self, seconds: float) -> str:
-        return (
-            f"{self.name}: not ready at {self._address} after {seconds:.0f} s, "
-            f"the end of {self.log.path}:\n{self.log.last_lines()}"
-        )
-
-    @contextlib.contextmanager
-    def health(self) -> Iterator[Callable[[], bool]]:
-        """Asks over one channel whether the service can do its work."""
-        options = [
-            ("grpc.enable_http_proxy", 0),  # a proxy of the environment does not know our loopback
-            # The defaults wait a second and more between two attempts.
-            ("grpc.initial_reconnect_backoff_ms", 50),
-            ("grpc.max_reconnect_backoff_ms", 200),
-        ]
-        with grpc.insecure_channel(self._address, options=options) as channel:
-            stub = health_pb2_grpc.HealthStub(channel)
-
-            def ready() -> bool:
-                request = health_pb2.HealthCheckRequest()
-                try:
-                    answer = stub.Check(request, timeout=HEALTH_SECONDS_MAX)
-                except grpc.RpcError:
-                    return False
-                return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
-
-            yield ready
-
-    def stop(self, seconds: float) -> bool:
-        """False if it had to be killed."""
-        if self._process.poll() is None:
-            self._process.terminate()
-        try:
-            self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-            return False
-        return True
-
-
-class _Signals:
-    """Requests to stop: noted while the launcher works, which looks at every pause; raised elsewhere."""
-
-    def __init__(self) -> None:
-        self._asked = False
-        self.raise_at_once = False
-
-    def __enter__(self) -> None:
-        self.wakeup, self._waker = os.pipe()
-        os.set_blocking(self._waker, False)
-        kinds = [signal.SIGINT, signal.SIGTERM]
-        # Under nohup a closed terminal is no reason to stop.
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-            kinds.append(signal.SIGHUP)
-        self._previous = {kind: signal.signal(kind, self._note) for kind in kinds}
-
-    def __exit__(self, *_: object) -> None:
-        for kind, handler in self._previous.items():
-            signal.signal(kind, handler)
-        os.close(self.wakeup)
-        os.close(self._waker)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self._asked = True
-        # A full pipe has been noticed or will be.
-        with contextlib.suppress(BlockingIOError):
-            os.write(self._waker, b"!")
-        if self.raise_at_once:
-            raise StopRequested
-
-    def pause(self, seconds: float) -> None:
-        select.select([self.wakeup], [], [], seconds)
-        if self._asked:
-            raise StopRequested
 
 
 def _check_zone(name: str) -> None:

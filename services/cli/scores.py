@@ -125,8 +125,8 @@ def table(answer: pb.GetScoresResponse, by: By = By.TOUCHPOINT) -> Table:
         # 80 columns are what many terminals have.
         padding=(0, 1),
         pad_edge=False,
-        caption=f"as of position {answer.as_of_position.number:,} · {answer.formula_version} · "
-        "\\[95 % interval]",
+        caption=f"as of position {answer.as_of_position.number:,}, intervals of 95 %\n"
+        f"{answer.formula_version}",
         caption_justify="left",
     )
     shown.add_column(by.value, no_wrap=True)

@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-import uvloop
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.chassis import logs, settings, telemetry
 from services.chassis.client import open_channel
 from services.chassis.migrations import migrate
 from services.chassis.postgres import open_pool, refuse_unsafe_library_mode
-from services.chassis.server import Server
+from services.chassis.server import Server, run_process
 from services.gateway.access import Access
 from services.gateway.http import Http
 from services.gateway.keyring import Keyring
@@ -48,6 +47,8 @@ async def main() -> None:
 
             async def ready() -> str:
                 """An ack needs the journal; questions alone are no reason to take publishers away."""
+                if server.stopping.is_set():
+                    return "stopping"
                 answer = await health.Check(
                     health_pb2.HealthCheckRequest(), timeout=UPSTREAM_HEALTH_DEADLINE_SECONDS
                 )
@@ -67,4 +68,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    run_process(main)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.chassis.errors import Forbidden, Unauthenticated
-from services.chassis.postgres import Pool
+from services.chassis.postgres import Pool, Unsuitable
 from services.gateway.keyring import Keyring
 
 KEY = re.compile(r"tl_([a-z0-9]{12})_([A-Za-z0-9_-]{43})", re.ASCII)
@@ -91,11 +91,14 @@ class Access:
 
     async def keep_local_key(self, file: Path) -> None:
         """Makes the key of this machine's command line, once, readable by its owner alone."""
-        if not file.exists():
-            _write_private(file, f"tl_{secrets.token_hex(6)}_{secrets.token_urlsafe(32)}\n")
-        match = KEY.fullmatch(file.read_text().strip())
+        try:
+            if not file.exists():
+                _write_private(file, f"tl_{secrets.token_hex(6)}_{secrets.token_urlsafe(32)}\n")
+            match = KEY.fullmatch(file.read_text().strip())
+        except OSError as error:
+            raise Unsuitable(f"gateway: local_key_file {file}: {error.strerror}") from None
         if match is None:
-            raise Unauthenticated("an API key", field=str(file), got="something else")
+            raise Unsuitable(f"gateway: local_key_file {file}: got something else, want an API key")
         key_id, secret = match.groups()
         digest = self._keyring.secret_digest(secret)
         await self._pool.execute(STORE, key_id, digest, "default", "local", [PUBLISH, QUERY])

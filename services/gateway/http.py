@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import structlog
 from google.protobuf import json_format
-from granian.constants import Interfaces
+from granian.constants import Interfaces, SSLProtocols
 from granian.server.embed import Server
 
 from services.chassis.errors import (
@@ -70,6 +70,8 @@ class Http:
             interface=Interfaces.RSGI,
             websockets=False,
             log_enabled=False,
+            # Tills live long.
+            ssl_protocol_min=SSLProtocols.tls12,
             ssl_cert=settings.tls_cert_file if tls else None,
             ssl_key=settings.tls_key_file if tls else None,
         )

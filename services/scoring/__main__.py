@@ -2,13 +2,11 @@
 
 from pathlib import Path
 
-import uvloop
-
 from services.chassis import logs, settings, telemetry
 from services.chassis.client import open_channel
 from services.chassis.migrations import migrate
 from services.chassis.postgres import open_pool, refuse_unsafe_library_mode
-from services.chassis.server import Server
+from services.chassis.server import Server, run_process
 from services.scoring import bi_role
 from services.scoring.projector import Projector
 from services.scoring.scoreboard import Scoreboard
@@ -55,4 +53,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    run_process(main)

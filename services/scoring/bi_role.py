@@ -6,6 +6,8 @@ from services.chassis.postgres import Pool
 
 log = structlog.get_logger()
 
+# Any number that nothing else in the database locks.
+LOCK = "SELECT pg_advisory_xact_lock(7310114003)"
 BIND = """
 INSERT INTO scoring.bi_role (role_name, tenant) VALUES ($1, $2)
 ON CONFLICT (role_name) DO UPDATE SET tenant = EXCLUDED.tenant
@@ -21,6 +23,8 @@ GRANTS = (
 async def admit(pool: Pool, *, role: str, tenant: str) -> None:
     """Grants the role what it needs and binds it to the tenant; says so when there is no such role."""
     async with pool.acquire() as tx, tx.transaction():
+        # Two processes that grant at once would fail with "tuple concurrently updated".
+        await tx.execute(LOCK)
         quoted = await tx.fetchval(
             "SELECT quote_ident(rolname) FROM pg_roles WHERE rolname = $1", role
         )

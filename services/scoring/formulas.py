@@ -127,9 +127,14 @@ def _comment(view: str) -> list[str]:
     ]
 
 
-def _signature() -> str:
+def signature() -> str:
     """What the database was made for; anything that changes a stored sum or a view is in it."""
     return "\n".join([VERSION, *ROLL_UPS, *(_view(*view) for view in VIEWS.items())])
+
+
+async def installed(tx: Connection) -> bool:
+    """Whether the rollup is made for the formulas of this release."""
+    return bool(await tx.fetchval("SELECT signature FROM scoring.formulas") == signature())
 
 
 async def install(tx: Connection) -> None:
@@ -142,8 +147,7 @@ async def install(tx: Connection) -> None:
     checkpoint = await tx.fetchval(
         "SELECT position FROM bi.freshness WHERE projection = 'scoreboard' FOR UPDATE"
     )
-    stored = await tx.fetchval("SELECT signature FROM scoring.formulas")
-    if stored == _signature():
+    if await installed(tx):
         return
     for view in VIEWS:
         await tx.execute(f"DROP VIEW IF EXISTS bi.{view}")
@@ -163,6 +167,6 @@ async def install(tx: Connection) -> None:
     await tx.execute(
         "INSERT INTO scoring.formulas (signature) VALUES ($1) "
         "ON CONFLICT (singleton) DO UPDATE SET signature = EXCLUDED.signature",
-        _signature(),
+        signature(),
     )
     log.info("formulas installed", version=VERSION, checkpoint=checkpoint)

@@ -85,7 +85,7 @@ WAITING = "SELECT count(*) FROM scoring.waiting_amendment WHERE tenant = $1"
 
 
 class Overtaken(Exception):
-    """Another projector has moved the checkpoint."""
+    """Another projector has moved the checkpoint, or another release made the rollup its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,9 @@ class Scoreboard:
             progress.recorded_at,
             progress.head,
         )
-        if done != "UPDATE 1":
+        # After the row is locked, which an installation locks too: a release that came later may have given
+        # the rollup columns that this one knows nothing of, and a page without them would be missing there.
+        if done != "UPDATE 1" or not await formulas.installed(tx):
             raise Overtaken
 
     async def _write(self, tx: Connection, facts: Facts) -> None:

@@ -2,12 +2,10 @@
 
 from pathlib import Path
 
-import uvloop
-
 from services.chassis import logs, settings, telemetry
 from services.chassis.migrations import migrate
 from services.chassis.postgres import durability_gaps, open_pool, refuse_unsafe_library_mode
-from services.chassis.server import Server
+from services.chassis.server import Server, run_process
 from services.touchpoint.journal import Journal
 from services.touchpoint.servicer import JournalServicer
 from services.touchpoint.settings import Settings
@@ -43,4 +41,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    run_process(main)

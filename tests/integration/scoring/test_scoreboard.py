@@ -1,6 +1,7 @@
 """The read models say what the journal says: as of any position, whatever was amended and however paged."""
 
 import asyncio
+import uuid
 from collections.abc import Callable
 from datetime import date
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from services.chassis.errors import Conflict
 from services.chassis.postgres import Pool
-from services.scoring import formulas
+from services.scoring import bi_role, formulas
 from services.scoring.scoreboard import Overtaken, Scoreboard
 from tests.support.events import csat, event, feedback, nps
 from tests.support.journals import journal_of, project, recorded_at_position
@@ -429,6 +430,26 @@ async def test_the_formulas_are_installed_once_by_many(
             for _ in range(4):
                 tasks.create_task(Scoreboard(pool, reporting_zone="UTC").install())
         assert await pool.fetchval("SELECT count(*) FROM scoring.formulas") == 1
+
+
+async def test_a_projector_of_another_release_stands_by(
+    scoreboard: Scoreboard, scoring_pool: Pool
+) -> None:
+    await scoring_pool.execute("UPDATE scoring.formulas SET signature = 'of a later release'")
+    with pytest.raises(Overtaken):
+        await project(scoreboard, journal_of(event()))
+    assert 0 == (await scoreboard.checkpoint()).number
+
+
+async def test_the_bi_role_is_admitted_by_many_at_once(scoring_pool: Pool) -> None:
+    role = f"bi_{uuid.uuid4().hex}"
+    await scoring_pool.execute(f"CREATE ROLE {role}")
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(8):
+            tasks.create_task(bi_role.admit(scoring_pool, role=role, tenant="default"))
+    assert "default" == await scoring_pool.fetchval(
+        "SELECT tenant FROM scoring.bi_role WHERE role_name = $1", role
+    )
 
 
 async def test_every_table_view_and_column_of_bi_is_explained(
