@@ -217,7 +217,7 @@ def _text(value: Any, path: str) -> str:
     if type(value) is not str:
         _wrong_type(value, path, "text in quotation marks")
     if "\0" in value:
-        _fail("INVALID_TEXT", path, got="text with a NUL character", want="text without NUL")
+        _fail("NUL", path, got="a NUL character", want="text without NUL characters")
     if not value.isascii():
         try:
             value.encode()

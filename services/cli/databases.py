@@ -80,6 +80,17 @@ ALTER ROLE touchledger_bi SET statement_timeout = '60s';
 # PostgreSQL lets every role into every new database; here each has its own.
 CLOSE_DATABASE = "SELECT format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database())"
 CLOSE_SCHEMA = "REVOKE ALL ON SCHEMA public FROM PUBLIC"
+# On a server of others these are not ours to change.
+CLOSE_SERVER = {
+    "postgres": [
+        "REVOKE ALL ON DATABASE postgres FROM PUBLIC",
+        "REVOKE ALL ON DATABASE template1 FROM PUBLIC",
+    ],
+    # Large objects belong to no schema: a role that can write nothing else could fill the disk with them.
+    "scoring": [
+        "REVOKE EXECUTE ON FUNCTION lo_creat(integer), lo_create(oid), lo_from_bytea(oid, bytea) FROM PUBLIC"
+    ],
+}
 ADMIT_BI = "GRANT CONNECT ON DATABASE scoring TO touchledger_bi"
 
 
@@ -117,6 +128,14 @@ async def prepare_databases(admin_url: str, passwords: Mapping[str, str]) -> Non
             await session.execute(CLOSE_SCHEMA)
             if database == BI_DATABASE:
                 await session.execute(ADMIT_BI)
+
+
+async def close_server(admin_url: str) -> None:
+    """Takes from everybody what a server of our own need not allow, and only its superuser can take."""
+    for database, statements in CLOSE_SERVER.items():
+        async with _connected(urlsplit(admin_url)._replace(path=f"/{database}").geturl()) as admin:
+            for statement in statements:
+                await admin.execute(statement)
 
 
 def service_urls(admin_url: str, passwords: Mapping[str, str]) -> dict[str, str]:

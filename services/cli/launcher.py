@@ -190,6 +190,8 @@ class Launcher:
         self._folder.ensure_gateway_key(must_exist="gateway" in existing)
         passwords = {role: self._folder.password(role) for role in databases.ROLES}
         await databases.prepare_databases(admin_url, passwords)
+        if not self._options.database_url:
+            await databases.close_server(admin_url)
         return passwords
 
     def _environment(self, admin_url: str, passwords: Mapping[str, str]) -> dict[str, str]:

@@ -64,6 +64,8 @@ class StopSignals:
             # Anyone else's cancellation is a mistake, not a clean end.
             if not self._asked:
                 raise
+            # What a driver tells late of the work that was cut off is nobody's concern.
+            loop.set_exception_handler(lambda loop, context: None)
             raise StopRequested from None
 
     def _note(self, number: int, frame: FrameType | None) -> None:

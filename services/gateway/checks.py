@@ -15,6 +15,7 @@ from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 from touchledger.v1 import events_pb2 as pb
 from touchledger.v1.problem_pb2 import Problem
@@ -87,13 +88,24 @@ def size(event: pb.Event) -> Problem | None:
 
 def unknown_fields(event: pb.Event) -> Problem | None:
     before = event.ByteSize()
-    event.DiscardUnknownFields()
-    extra = before - event.ByteSize()
-    if extra:
-        return problem(
-            "UNKNOWN_FIELD", "", f"{extra} bytes in unknown fields", "fields of touchledger.v1"
-        )
-    return None
+    known = pb.Event()
+    known.CopyFrom(event)
+    known.DiscardUnknownFields()
+    if known.ByteSize() == before:
+        return None
+    at = next(_unknown(event, ""), "")
+    return problem("UNKNOWN_FIELD", at, "a field of that number", "fields that touchledger.v1 has")
+
+
+def _unknown(message: Message, path: str) -> Iterator[str]:
+    """Where the unknown fields are, such as "interaction.1007": they have no name here."""
+    unknown = UnknownFieldSet(message)
+    yield from (f"{path}{unknown[index].field_number}" for index in range(len(unknown)))
+    for field, value in message.ListFields():
+        if not field.message_type or field.message_type.GetOptions().map_entry:
+            continue
+        for each in value if field.is_repeated else (value,):
+            yield from _unknown(each, f"{path}{field.name}.")
 
 
 def server_fields(event: pb.Event) -> Problem | None:
@@ -224,19 +236,14 @@ def _map(name: str, entries: Any, at: str) -> Iterator[Problem]:
     if len(entries) > ENTRIES_MAX:
         yield problem("TOO_MANY", at, f"{len(entries)} entries", f"at most {ENTRIES_MAX}")
     for key, value in entries.items():
-        if not 1 <= len(key) <= MAP_KEY_CHARACTERS_MAX or CONTROL.search(key):
-            yield problem(
-                "BAD_KEY",
-                at,
-                repr(key),
-                f"keys of 1 to {MAP_KEY_CHARACTERS_MAX} printable characters",
-            )
+        if "\0" in key or "\0" in value:
+            yield problem("NUL", at, "a NUL character", "text without NUL characters")
+        elif not 1 <= len(key) <= MAP_KEY_CHARACTERS_MAX or CONTROL.search(key):
+            want = f"keys of 1 to {MAP_KEY_CHARACTERS_MAX} printable characters"
+            yield problem("BAD_KEY", at, repr(key), want)
         elif len(value) > longest:
-            yield problem(
-                "TOO_LONG", f"{at}[{key}]", f"{len(value)} characters", f"at most {longest}"
-            )
-        elif "\0" in value:
-            yield problem("NUL", f"{at}[{key}]", "a NUL character", "text without NUL characters")
+            got = f"{len(value)} characters"
+            yield problem("TOO_LONG", f"{at}[{key}]", got, f"at most {longest}")
 
 
 def _enum(enum: EnumDescriptor, value: int, at: str) -> Iterator[Problem]:

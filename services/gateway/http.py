@@ -151,7 +151,9 @@ def _read(body: bytes, content_type: str) -> list[Event | Problem]:
     try:
         document = event_json.decode(body)
     except event_json.EventJsonError as error:
-        return [error.problem]
+        # Nobody can say how many events this was meant to be.
+        told = error.problem
+        raise Malformed(told.want, code=told.code, field="body", got=told.got) from None
     items = document if isinstance(document, list) else [document]
     return [_event(event_json.read, item) for item in items]
 

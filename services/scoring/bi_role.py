@@ -6,8 +6,7 @@ from services.chassis.postgres import Pool
 
 log = structlog.get_logger()
 
-# Any number that nothing else in the database locks.
-LOCK = "SELECT pg_advisory_xact_lock(7310114003)"
+LOCK = "LOCK TABLE scoring.bi_role IN EXCLUSIVE MODE"
 BIND = """
 INSERT INTO scoring.bi_role (role_name, tenant) VALUES ($1, $2)
 ON CONFLICT (role_name) DO UPDATE SET tenant = EXCLUDED.tenant

@@ -96,6 +96,8 @@ def columns(events: Iterable[RecordedEvent]) -> Facts:
         _lineage(facts, recorded, event)
         body = event.WhichOneof("body")
         if body in AMENDMENTS:
+            # It may wait in this database for its target: without what is personal, which must not be here.
+            event.ClearField("sealed_personal")
             target = (
                 recorded.tenant,
                 event.amends.source or recorded.source,

@@ -63,8 +63,8 @@ REFUSED = {
     "stage nobody knows": (with_stage(99), "UNKNOWN_VALUE", "interaction.stage"),
     "negative stage": (with_stage(-1), "UNKNOWN_VALUE", "interaction.stage"),
     "sealed data from a source": (with_sealed(), "SET_BY_SERVER", "sealed_personal"),
-    "unknown field": (with_unknown_field(0), "UNKNOWN_FIELD", ""),
-    "unknown field inside": (with_unknown_field(1), "UNKNOWN_FIELD", ""),
+    "unknown field": (with_unknown_field(0), "UNKNOWN_FIELD", "1007"),
+    "unknown field inside": (with_unknown_field(1), "UNKNOWN_FIELD", "interaction.1007"),
     "event too large": (
         event(attributes={f"key {number}": text(1024) for number in range(64)}),
         "TOO_LARGE",

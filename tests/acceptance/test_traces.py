@@ -1,0 +1,194 @@
+"""One trace leads from the publisher's span through the services to the page that scored the event."""
+
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from pathlib import Path
+
+import grpc
+import pytest
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
+from opentelemetry.proto.trace.v1 import trace_pb2
+
+from tests.acceptance.test_torture import eventually, rows, status
+from tests.support.events import event
+from tests.support.stack import Stack, running_stack
+from touchledger.v1 import ingest_pb2
+from touchledger.v1.ingest_pb2_grpc import IngestServiceStub
+
+DEADLINE_SECONDS = 20
+# Half of stop_grace_seconds, with no call under way.
+STOP_SECONDS_MAX = 5
+SERVER, CLIENT = trace_pb2.Span.SPAN_KIND_SERVER, trace_pb2.Span.SPAN_KIND_CLIENT
+
+
+class Collector(trace_service_pb2_grpc.TraceServiceServicer):
+    """Keeps each span with the name of the service that sent it."""
+
+    def __init__(self) -> None:
+        self.spans: list[tuple[str, trace_pb2.Span]] = []
+        self._came = threading.Condition()
+
+    def Export(
+        self, request: trace_service_pb2.ExportTraceServiceRequest, context: grpc.ServicerContext
+    ) -> trace_service_pb2.ExportTraceServiceResponse:
+        with self._came:
+            for of_service in request.resource_spans:
+                attributes = {a.key: a.value.string_value for a in of_service.resource.attributes}
+                self.spans += [
+                    (attributes["service.name"], span)
+                    for scope in of_service.scope_spans
+                    for span in scope.spans
+                ]
+            self._came.notify_all()
+        return trace_service_pb2.ExportTraceServiceResponse()
+
+    def wait_for(self, wanted: Callable[[str, trace_pb2.Span], bool]) -> trace_pb2.Span:
+        """The first span that is wanted, once it came."""
+
+        def found() -> trace_pb2.Span | None:
+            return next((span for service, span in self.spans if wanted(service, span)), None)
+
+        with self._came:
+            span = self._came.wait_for(found, DEADLINE_SECONDS)
+            assert span, sorted({f"{service}: {span.name}" for service, span in self.spans})
+        return span
+
+
+@pytest.fixture
+def collector() -> Iterator[tuple[Collector, int]]:
+    """A collector that listens, and its port."""
+    servicer = Collector()
+    server = grpc.server(futures.ThreadPoolExecutor(4))
+    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(  # type: ignore[no-untyped-call]
+        servicer, server
+    )
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield servicer, port
+    server.stop(None).wait()
+
+
+def exporting_to(port: int) -> dict[str, str]:
+    return {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}",
+        "OTEL_EXPORTER_OTLP_INSECURE": "true",
+        "OTEL_BSP_SCHEDULE_DELAY": "50",
+    }
+
+
+def publish(stack: Stack, event_id: str, traceparent: str) -> ingest_pb2.PublishResult:
+    with grpc.insecure_channel(stack.gateway.address) as channel:
+        answer: ingest_pb2.PublishResponse = IngestServiceStub(channel).Publish(
+            ingest_pb2.PublishRequest(event=event(event_id=event_id)),
+            metadata=(*stack.metadata, ("traceparent", traceparent)),
+            timeout=DEADLINE_SECONDS,
+        )
+    return answer.result
+
+
+def new_traceparent() -> tuple[str, str, str]:
+    """A publisher's trace, its span, and both as they travel."""
+    trace, span = secrets.token_hex(16), secrets.token_hex(8)
+    return trace, span, f"00-{trace}-{span}-01"
+
+
+def test_a_publish_is_one_trace_from_the_publisher_to_the_journal_and_scoring_links_to_it(
+    tmp_path: Path,
+    new_database: Callable[[str], str],
+    collector: tuple[Collector, int],
+) -> None:
+    spans, port = collector
+    urls = {name: new_database(name) for name in ("touchpoint", "scoring", "gateway")}
+    with running_stack(tmp_path, urls, environment=exporting_to(port)) as stack:
+        trace, publisher, traceparent = new_traceparent()
+        result = publish(stack, "event-1", traceparent)
+        assert result.disposition == ingest_pb2.DISPOSITION_RECORDED
+
+        def in_trace(service: str, kind: trace_pb2.Span.SpanKind.ValueType) -> trace_pb2.Span:
+            return spans.wait_for(
+                lambda name, span: (
+                    (name, span.kind, span.trace_id.hex())
+                    == (f"touchledger-{service}", kind, trace)
+                )
+            )
+
+        at_gateway = in_trace("gateway", SERVER)
+        assert at_gateway.name == "touchledger.v1.IngestService/Publish"
+        assert at_gateway.parent_span_id.hex() == publisher
+        call = in_trace("gateway", CLIENT)
+        assert call.parent_span_id == at_gateway.span_id
+        at_touchpoint = in_trace("touchpoint", SERVER)
+        assert at_touchpoint.name == "touchledger.v1.JournalService/Append"
+        assert at_touchpoint.parent_span_id == call.span_id
+
+        [(stored,)] = rows(urls["touchpoint"], "SELECT traceparent FROM journal.stored_events")
+        assert stored == f"00-{trace}-{at_gateway.span_id.hex()}-01"
+        page = spans.wait_for(lambda name, span: span.name == "project page")
+        assert page.trace_id.hex() != trace
+        assert [(link.trace_id.hex(), link.span_id) for link in page.links] == [
+            (trace, at_gateway.span_id)
+        ]
+        assert_refusals_are_traced_without_what_was_published(stack, spans)
+
+
+def assert_refusals_are_traced_without_what_was_published(stack: Stack, spans: Collector) -> None:
+    trace, _, traceparent = new_traceparent()
+    with grpc.insecure_channel(stack.gateway.address) as channel:
+        call = IngestServiceStub(channel).Publish.future(
+            ingest_pb2.PublishRequest(event=event(event_id="someone@example.com")),
+            metadata=(("authorization", "Bearer hunter2"), ("traceparent", traceparent)),
+            timeout=DEADLINE_SECONDS,
+        )
+        assert call.code() is grpc.StatusCode.UNAUTHENTICATED
+    refused = spans.wait_for(lambda _, span: span.trace_id.hex() == trace)
+    assert refused.status.code == trace_pb2.Status.STATUS_CODE_ERROR
+    everything = b"".join(span.SerializeToString() for _, span in spans.spans)
+    assert b"hunter2" not in everything
+    assert b"someone@example.com" not in everything
+
+
+@pytest.fixture(scope="module", params=["refuses", "is silent"])
+def untraced(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    new_database: Callable[[str], str],
+) -> Iterator[Stack]:
+    """A system whose collector is gone, or takes connections and never says a word."""
+    urls = {name: new_database(name) for name in ("touchpoint", "scoring", "gateway")}
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        if request.param == "is silent":
+            silent.listen()
+        environment = exporting_to(silent.getsockname()[1])
+        folder = tmp_path_factory.mktemp("untraced")
+        with running_stack(folder, urls, environment=environment) as stack:
+            yield stack
+
+
+def test_a_collector_that_is_away_changes_no_ack(untraced: Stack) -> None:
+    for number in range(1, 21):
+        _, _, traceparent = new_traceparent()
+        result = publish(untraced, f"event-{number}", traceparent)
+        assert result.disposition == ingest_pb2.DISPOSITION_RECORDED
+        assert result.position.number == number
+    eventually("it is scored", lambda: status(untraced).checkpoint.number == 20, DEADLINE_SECONDS)
+
+
+def test_a_collector_that_is_away_does_not_hold_up_a_stop(untraced: Stack) -> None:
+    """Spans that can't be sent are given up: a process that lingers is one that gets killed."""
+    with futures.ThreadPoolExecutor() as threads:
+        began = time.monotonic()
+        stops = [
+            threads.submit(lambda each: (each.stop(60), time.monotonic() - began), service)
+            for service in untraced.services
+        ]
+        ended = {
+            service.name: stop.result()
+            for service, stop in zip(untraced.services, stops, strict=True)
+        }
+    assert {code for code, _ in ended.values()} == {0}
+    assert max(took for _, took in ended.values()) < STOP_SECONDS_MAX, ended
