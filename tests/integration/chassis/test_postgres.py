@@ -8,9 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+import asyncpg
 import pytest
 
-from services.chassis import postgres, settings
+from services.chassis import errors, postgres, settings
 from services.chassis.postgres import Pool, durability_gaps, open_pool
 from services.touchpoint.settings import Settings
 from tests.support.stack import free_port
@@ -167,6 +168,32 @@ async def test_a_server_that_comes_up_late_is_waited_for(
     ):
         assert await pool.fetchval("SHOW timezone") == "UTC"
     (await listening).close()
+
+
+async def test_a_connection_that_the_server_ends_is_the_database_away_whatever_the_driver_calls_it(
+    journal_pool: Pool, admin_url: str
+) -> None:
+    """As in a restart or a failover. What the driver raises depends on which packet it has read by then."""
+    url = changed(
+        admin_url,
+        password=str(urlsplit(admin_url).password),
+        database=await journal_pool.fetchval("SELECT current_database()"),
+    )
+    unknown = set()
+    async with (
+        asyncio.timeout(DEADLINE_SECONDS),
+        asyncpg.create_pool(url, min_size=1, max_size=1) as pool,
+    ):
+        for _ in range(100):
+            process = await pool.fetchval("SELECT pg_backend_pid()")
+            await journal_pool.execute("SELECT pg_terminate_backend($1)", process)
+            try:
+                while await pool.fetchval("SELECT pg_backend_pid()") == process:
+                    pass
+            except Exception as error:
+                if not isinstance(errors.translate(error, method="a test"), errors.Unavailable):
+                    unknown.add(f"{type(error).__name__}: {error}")
+    assert not unknown
 
 
 async def test_the_session_s_server_is_durable(journal_pool: Pool) -> None:
