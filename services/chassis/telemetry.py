@@ -6,6 +6,7 @@ published ones still write the names of older conventions.
 """
 
 import os
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,6 +22,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 tracer = trace.get_tracer("touchledger")
 propagator = TraceContextTextMapPropagator()
 
+# What a stop waits for the collector to take the last spans.
+LAST_SPANS_SECONDS_MAX = 2.0
 # Calls of these come every second or so from probes and would bury the rest.
 UNTRACED = "/grpc.health."
 
@@ -28,14 +31,21 @@ UNTRACED = "/grpc.health."
 @contextmanager
 def configured(service: str) -> Iterator[None]:
     """Traces as the service until the end of the block, then sends what is left."""
-    provider = TracerProvider(resource=Resource.create({"service.name": f"touchledger-{service}"}))
+    provider = TracerProvider(
+        resource=Resource.create({"service.name": f"touchledger-{service}"}),
+        # It would be shut down a second time, without a bound.
+        shutdown_on_exit=False,
+    )
     if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
     try:
         yield
     finally:
-        provider.shutdown()
+        # The exporter waits for a collector that is away for longer than a stop may take.
+        last = threading.Thread(target=provider.shutdown, name="send last spans", daemon=True)
+        last.start()
+        last.join(LAST_SPANS_SECONDS_MAX)
 
 
 def traceparent() -> str:

@@ -40,7 +40,7 @@ SELECT originator_id, notification_id, content_digest
 """
 # Time and position agree in order, whatever the clock does.
 HEAD_TO_APPEND = """
-SELECT position, greatest(clock_timestamp(), recorded_at) AS recorded_at FROM journal.head
+SELECT journal_id, position, greatest(clock_timestamp(), recorded_at) AS recorded_at FROM journal.head
 """
 MOVE_HEAD = "UPDATE journal.head SET position = $1, recorded_at = $2"
 HEAD = "SELECT journal_id, position FROM journal.head"
@@ -160,8 +160,7 @@ class Journal:
     ) -> list[Result]:
         stored = await connection.fetch(STORED, [entry.originator_id for entry in entries])
         known = {row[0]: (row[1], row[2]) for row in stored}
-        head = await connection.fetchrow(HEAD_TO_APPEND)
-        assert head is not None
+        head = self._ours(await connection.fetchrow(HEAD_TO_APPEND))
         position, recorded_at = head["position"], head["recorded_at"]
         rows, results = [], list[Result]()
         for entry in entries:
@@ -199,10 +198,12 @@ class Journal:
 
     async def head(self) -> int:
         """The last position. The journal's id is checked with it: a restored journal has another one."""
-        row = await self._pool.fetchrow(HEAD)
-        if row is None or str(row["journal_id"]) != self.journal_id:
+        return int(self._ours(await self._pool.fetchrow(HEAD))["position"])
+
+    def _ours(self, head: asyncpg.Record | None) -> asyncpg.Record:
+        if head is None or str(head["journal_id"]) != self.journal_id:
             raise Corrupt(f"the journal {self.journal_id} that this process was started on")
-        return int(row["position"])
+        return head
 
     async def page(self, after: int) -> Page:
         """The events after a position, up to a bound; empty at the head."""
