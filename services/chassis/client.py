@@ -5,6 +5,7 @@ from pathlib import Path
 
 import grpc
 
+from services.chassis.peers import ShowsOnCalls, ShowsOnStreams, read_secret
 from services.chassis.server import MESSAGE_BYTES_MAX
 from services.chassis.telemetry import ClientInterceptor
 
@@ -22,7 +23,8 @@ SERVICE_CONFIG = {
                 "initialBackoff": "0.05s",
                 "maxBackoff": "0.4s",
                 "backoffMultiplier": 3,
-                "retryableStatusCodes": ["UNAVAILABLE"],
+                # CANCELLED is what gRPC makes of a call that a server had taken when it stopped.
+                "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
             },
         }
     ],
@@ -35,6 +37,7 @@ def open_channel(
     ca_file: Path | None = None,
     cert_file: Path | None = None,
     key_file: Path | None = None,
+    peers_secret_file: Path | None = None,
 ) -> grpc.aio.Channel:
     """A channel to "HOST:PORT", "dns:///NAME:PORT" or "ipv4:HOST:PORT,HOST:PORT"; TLS where a CA is given."""
     options = [
@@ -48,7 +51,10 @@ def open_channel(
         ("grpc.max_reconnect_backoff_ms", 1_000),
         ("grpc.dns_min_time_between_resolutions_ms", 1_000),
     ]
-    interceptors = [ClientInterceptor()]
+    interceptors: list[grpc.aio.ClientInterceptor] = [ClientInterceptor()]
+    if peers_secret_file is not None:
+        secret = read_secret(peers_secret_file)
+        interceptors += [ShowsOnCalls(secret), ShowsOnStreams(secret)]
     if ca_file is None:
         return grpc.aio.insecure_channel(target, options=options, interceptors=interceptors)
     credentials = grpc.ssl_channel_credentials(

@@ -5,6 +5,7 @@ the calling side. Whatever else is raised becomes INTERNAL with neutral text, si
 """
 
 import asyncio
+import contextlib
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, ClassVar
@@ -22,6 +23,9 @@ log = structlog.get_logger()
 
 # What a caller waits before it repeats a call that failed for want of a dependency or a place in a queue.
 RETRY_AFTER_SECONDS = 0.5
+UNSEEN_CALLS_SECONDS = 0.2
+# Probes must be answered whatever the load.
+HEALTH = "/grpc.health."
 
 
 class ServiceError(Exception):
@@ -116,12 +120,23 @@ DATABASE_AWAY = (
     OSError,
     TimeoutError,
     asyncpg.PostgresConnectionError,
+    asyncpg.InvalidCatalogNameError,
+    # What asyncpg raises when it has read that the server ends the connection, but not yet its end.
+    asyncpg.InternalClientError,
     asyncpg.InterfaceError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.LockNotAvailableError,
     asyncpg.IdleInTransactionSessionTimeoutError,
 )
+
+
+def place_of(error: BaseException) -> str:
+    """Where it was raised, FILE:LINE: what a log may say of an exception beside its type."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else ""
 
 
 def describe(problem: problem_pb2.Problem) -> str:
@@ -155,7 +170,7 @@ def from_rpc(error: grpc.aio.AioRpcError) -> ServiceError:
     kind = BY_STATUS.get(error.code(), Unavailable)
     # Where the other side gave no problem, the text is the transport's and names addresses, or of an
     # error that the other side has logged: neither is ours to pass on.
-    problem = problem_pb2.Problem(want="a working service behind this one")
+    problem = problem_pb2.Problem(want=f"a working service behind this one ({error.code().name})")
     rich = rpc_status.from_call(error)
     for detail in rich.details if rich else ():
         if detail.Is(problem_pb2.Problem.DESCRIPTOR):
@@ -183,7 +198,27 @@ def translate(error: BaseException, *, method: str) -> ServiceError | None:
 
 
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
-    """Parses requests itself, so that malformed bytes are INVALID_ARGUMENT, and makes statuses of errors."""
+    """Parses requests itself, so that malformed bytes are INVALID_ARGUMENT, and makes statuses of errors.
+
+    Of calls beyond calls_max at once it makes RESOURCE_EXHAUSTED with RetryInfo.
+    """
+
+    def __init__(self, *, calls_max: int) -> None:
+        self._calls_max = calls_max
+        self._calls = 0
+        self._refusing = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def end(self, grace_seconds: float) -> None:
+        """Refuses calls from now on, and returns when those under way have ended, or the grace has."""
+        self._refusing = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_seconds):
+                # gRPC has taken calls that this loop has not seen yet, and would cancel them at its stop,
+                # which tells their callers nothing. They come within moments, and are refused.
+                await asyncio.sleep(UNSEEN_CALLS_SECONDS)
+                await self._idle.wait()
 
     async def intercept_service(
         self,
@@ -199,22 +234,31 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
                 _streaming(handler, method), response_serializer=handler.response_serializer
             )
         return grpc.unary_unary_rpc_method_handler(
-            _unary(handler, method), response_serializer=handler.response_serializer
+            self._unary(handler, method), response_serializer=handler.response_serializer
         )
 
+    def _unary(
+        self, handler: grpc.RpcMethodHandler, method: str
+    ) -> Callable[[bytes, grpc.aio.ServicerContext], Awaitable[Any]]:
+        async def call(raw: bytes, context: grpc.aio.ServicerContext) -> Any:
+            self._calls += 1
+            self._idle.clear()
+            try:
+                if self._refusing and not method.startswith(HEALTH):
+                    raise Unavailable("another replica; this one is stopping")
+                if self._calls > self._calls_max and not method.startswith(HEALTH):
+                    raise Exhausted("fewer calls at once", got=f"{self._calls}")
+                answer = handler.unary_unary(_parse(handler, raw), context)
+                # The health servicer of grpcio-health-checking answers Check without a coroutine.
+                return await answer if inspect.isawaitable(answer) else answer
+            except Exception as error:
+                await _abort(context, error, method)
+            finally:
+                self._calls -= 1
+                if not self._calls:
+                    self._idle.set()
 
-def _unary(
-    handler: grpc.RpcMethodHandler, method: str
-) -> Callable[[bytes, grpc.aio.ServicerContext], Awaitable[Any]]:
-    async def call(raw: bytes, context: grpc.aio.ServicerContext) -> Any:
-        try:
-            answer = handler.unary_unary(_parse(handler, raw), context)
-            # The health servicer of grpcio-health-checking answers Check without a coroutine.
-            return await answer if inspect.isawaitable(answer) else answer
-        except Exception as error:
-            await _abort(context, error, method)
-
-    return call
+        return call
 
 
 def _streaming(
@@ -246,12 +290,8 @@ async def _abort(context: grpc.aio.ServicerContext, error: BaseException, method
         raise error
     told = translate(error, method=method)
     if told is None:
-        # The type and where it was raised; the text of an exception may quote a payload.
-        trace = error.__traceback__
-        while trace is not None and trace.tb_next is not None:
-            trace = trace.tb_next
-        where = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else ""
-        log.error("unexpected", method=method, error=type(error).__name__, where=where)
+        # The text of an exception may quote a payload.
+        log.error("unexpected", method=method, error=type(error).__name__, where=place_of(error))
         await context.abort(
             grpc.StatusCode.INTERNAL, "internal error; the service's log tells more"
         )

@@ -7,6 +7,8 @@ import structlog
 from opentelemetry import trace
 from structlog.typing import EventDict, WrappedLogger
 
+from services.chassis.errors import place_of
+
 
 def configure(service: str) -> None:
     """Logs to standard error from now on, each line naming the service."""
@@ -15,8 +17,7 @@ def configure(service: str) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _trace_ids,
-        # Libraries log with exceptions; ours name what matters in fields instead.
-        structlog.processors.dict_tracebacks,
+        _exception_without_payload,
     ]
     structlog.configure(
         processors=[*shared, structlog.processors.JSONRenderer(sort_keys=True)],
@@ -36,6 +37,16 @@ def configure(service: str) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+def _exception_without_payload(logger: WrappedLogger, method: str, record: EventDict) -> EventDict:
+    """What a library was logging an exception for: its type and place. Texts and locals may be personal."""
+    given = record.pop("exc_info", None)
+    error = sys.exc_info()[1] if given is True else given[1] if isinstance(given, tuple) else given
+    if isinstance(error, BaseException):
+        record["error"] = type(error).__name__
+        record["where"] = place_of(error)
+    return record
 
 
 def _trace_ids(logger: WrappedLogger, method: str, record: EventDict) -> EventDict:

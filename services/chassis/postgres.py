@@ -61,6 +61,11 @@ async def open_pool(
                 },
             )
             break
+        except ValueError:
+            # Its text may quote the URL with its password.
+            raise Unsuitable(f"{name}: can't use the database: bad database URL") from None
+        except asyncpg.InvalidCatalogNameError as error:
+            raise Unsuitable(f"{name}: can't use the database: {error}") from None
         except DATABASE_AWAY as error:
             if asyncio.get_running_loop().time() > deadline:
                 raise Unsuitable(
@@ -69,11 +74,9 @@ async def open_pool(
                 ) from None
             log.info("waiting for the database", error=type(error).__name__)
             await asyncio.sleep(0.2)
-        except (asyncpg.PostgresError, ValueError) as error:
-            # Wrong password, no such database, a URL that can't be read: waiting mends none of them. The
-            # text of a ValueError may quote the URL with its password.
-            reason = str(error) if isinstance(error, asyncpg.PostgresError) else "bad database URL"
-            raise Unsuitable(f"{name}: can't use the database: {reason}") from None
+        except asyncpg.PostgresError as error:
+            # A wrong password, say: waiting does not mend it.
+            raise Unsuitable(f"{name}: can't use the database: {error}") from None
     async with pool:
         version = await pool.fetchval("SELECT current_setting('server_version_num')::int")
         if version < VERSION_MIN:

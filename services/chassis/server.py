@@ -5,9 +5,8 @@ nothing else, so that a dependency's outage never gets a process killed.
 """
 
 import asyncio
-import contextlib
 import signal
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 
 import grpc
@@ -15,7 +14,8 @@ import structlog
 import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from services.chassis.errors import ErrorInterceptor
+from services.chassis.errors import ErrorInterceptor, place_of
+from services.chassis.peers import Guard, read_secret
 from services.chassis.postgres import Unsuitable
 from services.chassis.settings import ServiceSettings, is_loopback
 from services.chassis.telemetry import ServerInterceptor
@@ -25,7 +25,10 @@ log = structlog.get_logger()
 # Above the largest request that a handler takes, so that the handler can refuse it with its reason.
 MESSAGE_BYTES_MAX = 8 * 1024 * 1024
 METADATA_BYTES_MAX = 8 * 1024
-CONCURRENT_RPCS_MAX = 1000
+# Beyond it callers are told to come back; streams and health checks do not count.
+CONCURRENT_CALLS_MAX = 1000
+# Where gRPC itself cuts off, without a word of when to come back: far above what is reached.
+CONCURRENT_RPCS_MAX = 10_000
 # Long-lived connections would never find a new replica.
 CONNECTION_AGE_MAX_MS = 300_000
 CONNECTION_AGE_GRACE_MS = 30_000
@@ -58,9 +61,13 @@ class Server:
         # Set when the process is asked to stop: endless streams end themselves on it.
         self.stopping = asyncio.Event()
         self.health = health.aio.HealthServicer()
+        # The first is the outermost: a span sees the status that the errors were turned into.
+        self._errors = ErrorInterceptor(calls_max=CONCURRENT_CALLS_MAX)
+        interceptors = [ServerInterceptor(), self._errors]
+        if settings.peers_secret_file and not callers_have_keys:
+            interceptors.append(Guard(read_secret(settings.peers_secret_file)))
         self.grpc = grpc.aio.server(
-            # The first is the outermost: a span sees the status that the errors were turned into.
-            interceptors=[ServerInterceptor(), ErrorInterceptor()],
+            interceptors=interceptors,
             maximum_concurrent_rpcs=CONCURRENT_RPCS_MAX,
             options=[
                 ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
@@ -125,13 +132,17 @@ class Server:
                 log.info("draining", seconds=self._settings.drain_seconds)
                 await asyncio.sleep(self._settings.drain_seconds)
                 grace = self._settings.stop_grace_seconds
-                await asyncio.gather(self.grpc.stop(grace), *(stop(grace) for stop in also_stop))
+                await asyncio.gather(self._end(grace), *(stop(grace) for stop in also_stop))
                 for task in beside:
                     task.cancel()
         finally:
             for server in filter(None, (self.grpc, self._probes)):
                 await server.stop(None)
         log.info("stopped")
+
+    async def _end(self, grace_seconds: float) -> None:
+        await self._errors.end(grace_seconds)
+        await self.grpc.stop(grace_seconds)
 
     async def _watch(self) -> None:
         """Keeps readiness true to what `ready` says."""
@@ -203,5 +214,20 @@ def run_process(main: Callable[[], Coroutine[None, None, None]]) -> None:
             asyncio.get_running_loop().add_signal_handler(number, this.cancel)
         await main()
 
-    with contextlib.suppress(asyncio.CancelledError):
+    try:
         uvloop.run(stoppable())
+    except asyncio.CancelledError:
+        log.info("stopped before it was ready")
+    except Exception as error:
+        # One line as for everything else; the text of an exception may quote a payload.
+        for each in _leaves(error):
+            log.critical("ended", error=type(each).__name__, where=place_of(each))
+        raise SystemExit(1) from None
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from _leaves(each)
+    else:
+        yield error

@@ -41,6 +41,9 @@ class ServiceSettings(BaseSettings):
     # Callers must show a certificate that this authority signed. The services behind the gateway need it
     # beyond loopback: it is their callers' credential.
     tls_client_ca_file: Path | None = None
+    # A file with a secret that services on one machine show each other, where other users could reach their
+    # ports, too. Unset: whoever reaches the port of a service behind the gateway is let in.
+    peers_secret_file: Path | None = None
     # Something in front of this process ends TLS and checks who calls (a service mesh, a proxy in the pod).
     tls_in_front: bool = False
     # How long to go on serving after a stop was asked for, so that load balancers look away first. 0 suits

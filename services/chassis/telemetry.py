@@ -64,6 +64,20 @@ def links(traceparents: set[str]) -> list[trace.Link]:
     return [trace.Link(span) for span in spans if span.is_valid]
 
 
+@contextmanager
+def server_span(name: str, headers: dict[str, str]) -> Iterator[trace.Span]:
+    """A server span, child of the caller's by its headers."""
+    with tracer.start_as_current_span(
+        name,
+        context=propagator.extract(headers),
+        kind=trace.SpanKind.SERVER,
+        # The text of an exception may quote a payload.
+        record_exception=False,
+        set_status_on_exception=False,
+    ) as span:
+        yield span
+
+
 def _attributes(method: str) -> dict[str, str]:
     return {"rpc.system.name": "grpc", "rpc.method": method.lstrip("/")}
 
@@ -81,18 +95,11 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         # A stream lives as long as its reader, so a span of it would tell nothing.
         if handler is None or handler.unary_unary is None or method.startswith(UNTRACED):
             return handler
-        parent = propagator.extract(dict(handler_call_details.invocation_metadata))
+        metadata = dict(handler_call_details.invocation_metadata)
 
         async def call(request: bytes, context: grpc.aio.ServicerContext) -> Any:
-            with tracer.start_as_current_span(
-                method.lstrip("/"),
-                context=parent,
-                kind=trace.SpanKind.SERVER,
-                attributes=_attributes(method),
-                # The text of an exception may quote a payload.
-                record_exception=False,
-                set_status_on_exception=False,
-            ) as span:
+            with server_span(method.lstrip("/"), metadata) as span:
+                span.set_attributes(_attributes(method))
                 try:
                     return await handler.unary_unary(request, context)
                 except BaseException as error:

@@ -55,6 +55,7 @@ class DataFolder:
         self.secrets = self.path / "secrets"
         self.gateway_key = self.secrets / "gateway.key"
         self.local_key = self.secrets / "local.key"
+        self.peers_secret = self.secrets / "peers.secret"
         self.system_file = self.path / "system.json"
         self.lock_file = self.path / "lock"
         self._mark = ""
@@ -115,6 +116,10 @@ class DataFolder:
     def ensure_gateway_key(self, *, must_exist: bool) -> None:
         """The gateway's master key. What it has sealed cannot be read with another one."""
         self._secret(self.gateway_key, must_exist=must_exist)
+
+    def ensure_peers_secret(self) -> None:
+        """What the services show each other, so that no other user of the machine can speak for one."""
+        self._secret(self.peers_secret, must_exist=False)
 
     def write_running(self, system: RunningSystem) -> None:
         self._write_whole(self.system_file, json.dumps(asdict(system), indent=2) + "\n")

@@ -76,6 +76,8 @@ LIMIT_BI = """
 ALTER ROLE touchledger_bi CONNECTION LIMIT 20;
 ALTER ROLE touchledger_bi SET default_transaction_read_only = on;
 ALTER ROLE touchledger_bi SET statement_timeout = '60s';
+-- A forgotten transaction would hold up an upgrade.
+ALTER ROLE touchledger_bi SET idle_in_transaction_session_timeout = '60s';
 """
 # PostgreSQL lets every role into every new database; here each has its own.
 CLOSE_DATABASE = "SELECT format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database())"

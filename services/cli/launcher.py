@@ -57,7 +57,8 @@ class LauncherOptions:
     touchpoint_port: int = 50052
     scoring_port: int = 50053
     # An IANA name; days and weeks of reports begin at midnight there.
-    reporting_zone: str = "UTC"
+    # Empty: as it was declared before.
+    reporting_zone: str = ""
     # An admin's URL with CREATEDB and CREATEROLE; empty starts the embedded server.
     database_url: str = field(default="", repr=False)
     # How each service is started. -P: a folder `services` in the user's own is not ours.
@@ -185,9 +186,17 @@ class Launcher:
     async def _prepare_databases(self, admin_url: str) -> dict[str, str]:
         """Gives the password of each role."""
         existing = await databases.existing_databases(admin_url)
-        # First, since it refuses: without its key the gateway could not read what it has stored,
+        # First, since it refuses: with another key nothing that is stored would be recognised again,
         # and another launcher's roles would lose the passwords that its services use.
-        self._folder.ensure_gateway_key(must_exist="gateway" in existing)
+        self._folder.ensure_gateway_key(must_exist=bool(existing))
+        if existing and "touchpoint" not in existing:
+            # A new journal would start at 1, under read models and keys that belong to the lost one.
+            others = ", ".join(sorted(existing))
+            raise LaunchError(
+                f"PostgreSQL database touchpoint: missing, want the journal that {others} belong to: "
+                "restore it, or drop them too and start anew"
+            )
+        self._folder.ensure_peers_secret()
         passwords = {role: self._folder.password(role) for role in databases.ROLES}
         await databases.prepare_databases(admin_url, passwords)
         if not self._options.database_url:
@@ -201,6 +210,7 @@ class Launcher:
         # A proxy for gRPC would be asked to reach loopback, too.
         direct = inherited.get("no_grpc_proxy") or inherited.get("no_proxy")
         urls = databases.service_urls(admin_url, passwords)
+        peers = str(self._folder.peers_secret)
         touchpoint = f"{LOOPBACK}:{options.touchpoint_port}"
         scoring = f"{LOOPBACK}:{options.scoring_port}"
         return {
@@ -209,6 +219,7 @@ class Launcher:
             **{f"TOUCHLEDGER_{name.upper()}_DATABASE_URL": url for name, url in urls.items()},
             "no_grpc_proxy": ",".join(filter(None, (direct, LOOPBACK))),
             "PYTHONUNBUFFERED": "1",  # the last lines before a crash are the ones that are wanted
+            **{f"TOUCHLEDGER_{name.upper()}_PEERS_SECRET_FILE": peers for name in urls},
             "TOUCHLEDGER_TOUCHPOINT_LISTEN": touchpoint,
             "TOUCHLEDGER_SCORING_LISTEN": scoring,
             "TOUCHLEDGER_SCORING_JOURNAL_TARGET": touchpoint,
@@ -282,7 +293,8 @@ class Launcher:
 
 def _check_zone(name: str) -> None:
     try:
-        zoneinfo.ZoneInfo(name)
+        if name:
+            zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as e:
         raise LaunchError(
             f"reporting zone {name!r}: unknown, want an IANA name such as Europe/Berlin",

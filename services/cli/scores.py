@@ -75,7 +75,7 @@ def scores(
     if occurred_before:
         _set_moment(request, "occurred_before", "--occurred-before", occurred_before)
     if POSITION.fullmatch(as_of):
-        request.as_of_position = int(as_of)
+        request.as_of_position.number = int(as_of)
     elif as_of:
         _set_moment(request, "as_of", "--as-of", as_of)
     answer = ask(

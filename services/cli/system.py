@@ -110,6 +110,8 @@ def find(*, data: Path | None = None, target: str | None = None, key: str | None
 def open_channel(system: System, *, ca: Path | None = None) -> grpc.aio.Channel:
     """A channel to the system: in clear on this machine alone, TLS to anywhere else. Raises NoSystem."""
     options: list[tuple[str, int]] = [
+        # What the gateway sends at most; the default is half of it.
+        ("grpc.max_receive_message_length", 8 * 1024 * 1024),
         # A system that was restarted is found within seconds rather than the default's two minutes.
         ("grpc.initial_reconnect_backoff_ms", 200),
         ("grpc.max_reconnect_backoff_ms", 2_000),

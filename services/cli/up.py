@@ -27,7 +27,7 @@ def _port(flag: str, what: str) -> typer.models.OptionInfo:
 
 
 GrpcPort = Annotated[int, _port("grpc", "the gateway's gRPC")]
-HttpPort = Annotated[int, _port("http", "the gateway's HTTP: dashboard, events, webhooks")]
+HttpPort = Annotated[int, _port("http", "the gateway's HTTP")]
 SqlPort = Annotated[int, _port("sql", "the embedded PostgreSQL")]
 TouchpointPort = Annotated[int, _port("touchpoint", "the touchpoint service")]
 ScoringPort = Annotated[int, _port("scoring", "the scoring service")]
@@ -37,7 +37,9 @@ ReportingZone = Annotated[
         "--reporting-zone",
         envvar="TOUCHLEDGER_REPORTING_ZONE",
         metavar="ZONE",
-        help="IANA time zone in which a reported day begins, such as Europe/Berlin.",
+        show_default=False,
+        help="IANA time zone in which a reported day begins, such as Europe/Berlin. It stays declared until "
+        "another one is given; at first it is UTC.",
     ),
 ]
 DatabaseUrl = Annotated[

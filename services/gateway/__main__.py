@@ -32,6 +32,7 @@ async def main() -> None:
         "ca_file": configured.services_ca_file,
         "cert_file": configured.services_cert_file,
         "key_file": configured.services_key_file,
+        "peers_secret_file": configured.peers_secret_file,
     }
     with telemetry.configured(NAME):
         async with (
@@ -46,9 +47,10 @@ async def main() -> None:
             health = health_pb2_grpc.HealthStub(touchpoint)
 
             async def ready() -> str:
-                """An ack needs the journal; questions alone are no reason to take publishers away."""
+                """An ack needs keys and journal; questions alone are no reason to take publishers away."""
                 if server.stopping.is_set():
                     return "stopping"
+                await pool.fetchval("SELECT 1")
                 answer = await health.Check(
                     health_pb2.HealthCheckRequest(), timeout=UPSTREAM_HEALTH_DEADLINE_SECONDS
                 )

@@ -15,6 +15,7 @@ from services.chassis.postgres import Pool, Unsuitable
 from services.gateway.keyring import Keyring
 
 KEY = re.compile(r"tl_([a-z0-9]{12})_([A-Za-z0-9_-]{43})", re.ASCII)
+BEARER = re.compile(r"bearer +(\S+)", re.ASCII | re.IGNORECASE)
 # How long a key that was revoked may still work.
 TRUSTED_SECONDS = 5.0
 KEYS_CACHED_MAX = 10_000
@@ -51,7 +52,8 @@ class Access:
         """The caller, by the metadata "authorization: Bearer KEY"."""
         for name, value in metadata or ():
             if name == "authorization":
-                return await self.admit_key(str(value).removeprefix("Bearer "), scope)
+                scheme = BEARER.fullmatch(str(value))
+                return await self.admit_key(scheme[1] if scheme else "", scope)
         raise Unauthenticated("Bearer KEY", field="authorization", got="nothing")
 
     async def admit_key(self, key: str, scope: str) -> Caller:

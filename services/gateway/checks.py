@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import date
 from decimal import Decimal
+from importlib.resources import files
 from typing import Any
-from zoneinfo import available_timezones
 
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 from google.protobuf.duration_pb2 import Duration
@@ -34,7 +34,9 @@ DECIMAL = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,6})?", re.ASCII)
 CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
 GLN = re.compile(r"[0-9]{13}", re.ASCII)
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-ZONES = available_timezones()
+DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+# Of the tzdata package: the same on every machine, without names such as "localtime".
+ZONES = frozenset((files("tzdata") / "zones").read_text().split())
 
 # Longest value of the string fields, in characters; 128 where none is said.
 CHARACTERS_MAX = 128
@@ -172,7 +174,7 @@ def place(event: pb.Event) -> Problem | None:
     got = event.place
     if got.business_date:
         try:
-            if len(got.business_date) != len("YYYY-MM-DD"):
+            if not DAY.fullmatch(got.business_date):
                 raise ValueError
             date.fromisoformat(got.business_date)
         except ValueError:
@@ -291,6 +293,10 @@ def _signal(got: pb.Signal, at: str) -> Problem | None:
             return problem("MISSING", f"{at}.{name}", "nothing", want)
         if not DECIMAL.fullmatch(text):
             return problem("BAD_DECIMAL", f"{at}.{name}", repr(text), "a decimal such as 4 or -0.5")
+    if got.model and got.metric != pb.METRIC_SENTIMENT:
+        return problem(
+            "NOT_ALLOWED", f"{at}.model", repr(got.model), "none: only METRIC_SENTIMENT has one"
+        )
     value, low, high = Decimal(got.value), Decimal(got.scale_min), Decimal(got.scale_max)
     if low >= high:
         return problem("BAD_SCALE", f"{at}.scale_max", got.scale_max, f"more than {got.scale_min}")

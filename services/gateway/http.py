@@ -13,7 +13,9 @@ from google.protobuf import json_format
 from granian.constants import Interfaces, SSLProtocols
 from granian.server.embed import Server
 
+from services.chassis import telemetry
 from services.chassis.errors import (
+    Exhausted,
     Forbidden,
     Malformed,
     NotFound,
@@ -41,6 +43,13 @@ STATUS: dict[type[ServiceError], int] = {
     Forbidden: 403,
     NotFound: 404,
 }
+# Told as 408 rather than 400.
+SLOW = "REQUEST_TIMEOUT"
+# A till on a bad line sends 4 MiB in less; a body that takes longer holds memory for nothing.
+BODY_SECONDS_MAX = 20.0
+# Bodies being read at once: 64 of 4 MiB are what this process can hold.
+BODIES_MAX = 64
+READY_SECONDS_MAX = 2.0
 
 
 class Http:
@@ -52,6 +61,7 @@ class Http:
         ready: Callable[[], Awaitable[str]],
     ) -> None:
         self._served = asyncio.Event()
+        self._bodies = 0
         self._access = access
         self._upstream = upstream
         self._ready = ready
@@ -91,14 +101,18 @@ class Http:
                 await self._served.wait()
 
     async def _answer(self, scope: Any, protocol: Any) -> None:
-        try:
-            status, answer = await self._route(scope, protocol)
-        except Exception as error:
-            status, answer = _refusal(error, scope.path)
-        headers = [
-            ("content-type", "application/json" if status < 400 else "application/problem+json")
-        ]
-        if status == 503 and "retry_after" in answer:
+        method, path = scope.method, scope.path
+        with telemetry.server_span(f"{method} {path}", dict(scope.headers.items())) as span:
+            try:
+                status, answer = await self._route(scope, protocol)
+            except Exception as error:
+                status, answer = _refusal(error, path)
+            span.set_attribute("http.response.status_code", status)
+        kind = (
+            "application/json" if status < 400 or "status" in answer else "application/problem+json"
+        )
+        headers = [("content-type", kind)]
+        if "retry_after" in answer:
             headers.append(("retry-after", str(answer["retry_after"])))
         protocol.response_bytes(status, headers, json.dumps(answer).encode())
 
@@ -107,7 +121,7 @@ class Http:
             case "GET", "/livez":
                 return 200, {"status": "alive"}
             case "GET", "/readyz":
-                reason = await self._ready()
+                reason = await self._unready()
                 return (503, {"status": reason}) if reason else (200, {"status": "ready"})
             case "POST", "/v1/events":
                 return await self._publish(scope, protocol)
@@ -115,11 +129,19 @@ class Http:
             "POST /v1/events, GET /livez or GET /readyz", got=f"{scope.method} {scope.path}"
         )
 
+    async def _unready(self) -> str:
+        try:
+            async with asyncio.timeout(READY_SECONDS_MAX):
+                return await self._ready()
+        except Exception as error:
+            told = translate(error, method="readyz")
+            return str(told) if told else type(error).__name__
+
     async def _publish(self, scope: Any, protocol: Any) -> tuple[int, dict[str, Any]]:
         """One event, an array, or one event a line; answers one result for each, in order."""
         authorization = scope.headers.get("authorization") or ""
         caller = await self._access.admit([("authorization", authorization)], PUBLISH)
-        read = _read(await _body(protocol), scope.headers.get("content-type") or "")
+        read = _read(await self._body(protocol), scope.headers.get("content-type") or "")
         check_count(len(read))
         events = [each for each in read if isinstance(each, Event)]
         results = iter(await self._upstream.publish(caller, events, ingest_pb2.Attempt()))
@@ -131,18 +153,34 @@ class Http:
         ]
         return 200, json_format.MessageToDict(ingest_pb2.PublishBatchResponse(results=told))
 
-
-async def _body(protocol: Any) -> bytes:
-    """The body, read no further than what a batch may be."""
-    chunks, size = [], 0
-    async for chunk in protocol:
-        size += len(chunk)
-        if size > BATCH_BYTES_MAX:
+    async def _body(self, protocol: Any) -> bytes:
+        """The body, read no further than what a batch may be, and for no longer than it may take."""
+        if self._bodies >= BODIES_MAX:
+            raise Exhausted("fewer requests at once", got=f"{self._bodies}")
+        self._bodies += 1
+        chunks, size = [], 0
+        try:
+            async with asyncio.timeout(BODY_SECONDS_MAX):
+                async for chunk in protocol:
+                    size += len(chunk)
+                    if size > BATCH_BYTES_MAX:
+                        raise Malformed(
+                            f"at most {BATCH_BYTES_MAX} bytes",
+                            code="TOO_LARGE",
+                            field="body",
+                            got="more",
+                        )
+                    chunks.append(chunk)
+        except TimeoutError:
             raise Malformed(
-                f"at most {BATCH_BYTES_MAX} bytes", code="TOO_LARGE", field="body", got="more"
-            )
-        chunks.append(chunk)
-    return b"".join(chunks)
+                f"the whole body within {BODY_SECONDS_MAX:.0f} s",
+                code=SLOW,
+                field="body",
+                got=f"{size} bytes",
+            ) from None
+        finally:
+            self._bodies -= 1
+        return b"".join(chunks)
 
 
 def _read(body: bytes, content_type: str) -> list[Event | Problem]:
@@ -178,7 +216,8 @@ def _refusal(error: Exception, path: str) -> tuple[int, dict[str, Any]]:
     details.pop("retryable", None)
     if told.retryable:
         details["retry_after"] = max(1, round(told.problem.retry_after.ToNanoseconds() / 1e9))
-    return STATUS.get(type(told), 503), {"title": told.problem.code, "detail": str(told), **details}
+    status = 408 if told.problem.code == SLOW else STATUS.get(type(told), 503)
+    return status, {"title": told.problem.code, "detail": str(told), **details}
 
 
 def _claim(host: str, port: int) -> None:

@@ -10,12 +10,15 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
+import structlog
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from google.protobuf.message import DecodeError
 
 from touchledger.v1 import events_pb2 as pb
 from touchledger.v1.journal_pb2 import RecordedEvent
+
+log = structlog.get_logger()
 
 Row = list[Any]
 # Tenant, source, event id.
@@ -40,7 +43,7 @@ FACT_COLUMNS = (
     *("tenant", "event_position", "from_position", "to_position", "occurred_at", "occurred_date"),
     *("touchpoint", "stage", "channel", "customer"),
 )
-EVENT_POSITION, FROM_POSITION, TO_POSITION = 1, 2, 3
+EVENT_POSITION, FROM_POSITION, TO_POSITION, OCCURRED_DATE = 1, 2, 3, 5
 TABLES: dict[str, tuple[str, ...]] = {
     "fact_interaction": (
         *FACT_COLUMNS,
@@ -105,8 +108,7 @@ def columns(events: Iterable[RecordedEvent]) -> Facts:
             )
             facts.amendments.append(Amendment(target, recorded.position, event))
         elif body in BODIES:
-            _add(
-                facts,
+            made = _rows(
                 event,
                 body,
                 getattr(event, body),
@@ -114,6 +116,8 @@ def columns(events: Iterable[RecordedEvent]) -> Facts:
                 event_position=recorded.position,
                 from_position=recorded.position,
             )
+            facts.rows[BODIES[body][0]].extend(made)
+            facts.unusual_days.update(_unusual_days(made))
     return facts
 
 
@@ -123,35 +127,50 @@ def settle(
     """Applies the amendments to the page's rows, and says what they change outside of it.
 
     stored: position and topic of the targets that an earlier page held. The last amendment of an event in
-    journal order counts. One that came before its target works from the target's position on.
+    journal order counts, be it a correction after a retraction. One that came before its target works from
+    the target's position on. One whose target is an amendment, or whose body is of another kind than the
+    target's, is kept waiting and changes nothing.
     """
     targets = dict(stored)
     for row in facts.events:
         targets[row[0], row[2], row[3]] = row[1], row[4]
+    by_event: dict[int, list[Row]] = {}
+    for rows in facts.rows.values():
+        for row in rows:
+            by_event.setdefault(row[EVENT_POSITION], []).append(row)
     endings: dict[tuple[str, int], int] = {}
     waiting = []
     for amendment in sorted(amendments, key=lambda each: each.position):
+        tenant, _, _ = amendment.target
         position, topic = targets.get(amendment.target, (0, ""))
-        if not position or topic in AMENDMENT_TOPICS:
+        said = amendment.event.WhichOneof("body")
+        kind = amendment.event.correction.WhichOneof("body") if said == "correction" else None
+        if (
+            not position
+            or topic in AMENDMENT_TOPICS
+            or (kind and topic != f"touchledger.{kind}.v1")
+        ):
             waiting.append(amendment)
             continue
         since = max(amendment.position, position)
-        endings.setdefault((amendment.target[0], position), since)
-        _end(facts, position, since)
-        body = amendment.event.WhichOneof("body")
-        if body == "correction":
-            correction = amendment.event.correction
-            kind = correction.WhichOneof("body")
-            if kind in BODIES:
-                _add(
-                    facts,
-                    amendment.event,
-                    kind,
-                    getattr(correction, kind),
-                    tenant=amendment.target[0],
-                    event_position=position,
-                    from_position=since,
-                )
+        endings.setdefault((tenant, position), since)
+        for row in by_event.get(position, ()):
+            row[TO_POSITION] = row[TO_POSITION] or since
+        if kind in BODIES:
+            made = _rows(
+                amendment.event,
+                kind,
+                getattr(amendment.event.correction, kind),
+                tenant=tenant,
+                event_position=position,
+                from_position=since,
+            )
+            facts.rows[BODIES[kind][0]].extend(made)
+            facts.unusual_days.update(_unusual_days(made))
+            by_event.setdefault(position, []).extend(made)
+    for table, rows in facts.rows.items():
+        # What would end where it begins was never known.
+        facts.rows[table] = [row for row in rows if row[FROM_POSITION] != row[TO_POSITION]]
     return Settled([(*key, since) for key, since in endings.items()], waiting)
 
 
@@ -165,19 +184,6 @@ def read(state: bytes) -> pb.Event:
 
 AMENDMENTS = {"correction", "retraction"}
 AMENDMENT_TOPICS = {"touchledger.correction.v1", "touchledger.retraction.v1"}
-
-
-def _end(facts: Facts, event_position: int, since: int) -> None:
-    """Ends the event's rows in this page. Those that would end where they begin were never known."""
-    for table, rows in facts.rows.items():
-        kept = []
-        for row in rows:
-            if row[EVENT_POSITION] == event_position and row[TO_POSITION] is None:
-                if row[FROM_POSITION] == since:
-                    continue
-                row[TO_POSITION] = since
-            kept.append(row)
-        facts.rows[table] = kept
 
 
 def _lineage(facts: Facts, recorded: RecordedEvent, event: pb.Event) -> None:
@@ -204,13 +210,19 @@ def _lineage(facts: Facts, recorded: RecordedEvent, event: pb.Event) -> None:
             event.staff or None,
             place.store or None,
             place.device or None,
-            date.fromisoformat(place.business_date) if place.business_date else None,
+            _day(place.business_date),
         ]
     )
 
 
-def _add(
-    facts: Facts,
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def _rows(
     event: pb.Event,
     kind: str,
     body: Any,
@@ -218,24 +230,33 @@ def _add(
     tenant: str,
     event_position: int,
     from_position: int,
-) -> None:
-    table, rows = BODIES[kind]
+) -> list[Row]:
+    """The fact's rows; none where the event says what only a later release can read."""
     occurred_at: datetime = event.occurred_at.ToDatetime(tzinfo=UTC)
-    if not FIRST_YEAR <= occurred_at.year <= LAST_YEAR:
-        facts.unusual_days.add(occurred_at.date())
-    shared = [
-        tenant,
-        event_position,
-        from_position,
-        None,
-        occurred_at,
-        occurred_at.date(),
-        event.touchpoint,
-        STAGE[body.stage],
-        CHANNEL[body.channel],
-        event.customer or None,
-    ]
-    facts.rows[table].extend(shared + row for row in rows(body))
+    try:
+        shared = [
+            tenant,
+            event_position,
+            from_position,
+            None,
+            occurred_at,
+            occurred_at.date(),
+            event.touchpoint,
+            STAGE[body.stage],
+            CHANNEL[body.channel],
+            event.customer or None,
+        ]
+        return [shared + row for row in BODIES[kind][1](body)]
+    except (KeyError, ArithmeticError) as error:
+        # Its row in bi.event stays, and the stream goes on: the journal can't be mended, this release can.
+        log.error("no fact", position=event_position, kind=kind, error=type(error).__name__)
+        return []
+
+
+def _unusual_days(rows: list[Row]) -> set[date]:
+    return {
+        row[OCCURRED_DATE] for row in rows if not FIRST_YEAR <= row[OCCURRED_DATE].year <= LAST_YEAR
+    }
 
 
 def _words(enum: EnumTypeWrapper, prefix: str) -> dict[int, str]:

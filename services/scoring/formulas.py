@@ -17,6 +17,8 @@ SUMS = {name: each for metric in METRICS for name, each in metric.sums.items()}
 SCORES_SQL = {name: each for metric in METRICS for name, each in metric.scores.items()}
 COUNTS = [name for name, each in SUMS.items() if each.type == "bigint"]
 GROUPS = {"touchpoint": "touchpoint", "stage": "stage", "channel": "channel", "all": "'all'::text"}
+# What fits into one answer many times over. Names of touchpoints come from publishers: there may be more.
+GROUPS_MAX = 10_000
 DIMENSIONS = ("tenant", "occurred_date", "touchpoint", "stage", "channel")
 VIEWS = {
     "satisfaction_by_touchpoint": ("touchpoint",),
@@ -74,6 +76,7 @@ WITH parts AS ({union}
   SELECT grp, {_added_up()} FROM parts GROUP BY grp
 )
 SELECT grp, {", ".join(SUMS)}, {_scored()} FROM sums ORDER BY grp COLLATE "C"
+ LIMIT {GROUPS_MAX + 1}
 """  # noqa: S608  # see the module's first lines
 
 
@@ -114,6 +117,7 @@ def _view(name: str, groups: tuple[str, ...]) -> str:
 CREATE VIEW bi.{name} WITH (security_invoker = true) AS
 SELECT {keys}, {", ".join(SUMS)}, {_scored()}, '{VERSION}'::text AS formula_version
   FROM (SELECT {keys}, {_added_up()} FROM bi.rollup_touchpoint_day GROUP BY {keys}) AS sums
+ WHERE {" OR ".join(f"{name} <> 0" for name in SUMS)}
 """  # noqa: S608  # see the module's first lines
 
 
@@ -142,6 +146,8 @@ async def install(tx: Connection) -> None:
 
     A metric that is new, or new in its version, needs no replay of the journal: the facts are all there.
     """
+    # A BI tool that sits in a transaction must not make everybody queue behind this.
+    await tx.execute("SET LOCAL lock_timeout = '10s'")
     # The lock that a projector takes first, too: one process installs at a time, and no page is written
     # meanwhile.
     checkpoint = await tx.fetchval(

@@ -7,7 +7,7 @@ import grpc
 import structlog
 
 from services.chassis import telemetry
-from services.chassis.errors import DATABASE_AWAY, Corrupt, ServiceError
+from services.chassis.errors import DATABASE_AWAY, Conflict, Corrupt, ServiceError, translate
 from services.scoring.facts import columns
 from services.scoring.scoreboard import Overtaken, Progress, Scoreboard
 from services.scoring.source import Source
@@ -19,8 +19,9 @@ log = structlog.get_logger()
 PAUSE_SECONDS = 0.5
 # Another process projects: stand by and take over, should it be gone.
 PAUSE_AS_STANDBY_SECONDS = 5.0
-# A hole mends itself never; the alarm is repeated, not the load.
-PAUSE_AT_HOLE_SECONDS = 10.0
+# A hole in the journal, or a checkpoint of another journal, mends itself never: the alarm is repeated, not
+# the load.
+PAUSE_IN_TROUBLE_SECONDS = 10.0
 # A span of the SDK keeps at most this many links.
 LINKS_MAX = 128
 
@@ -29,6 +30,8 @@ class Projector:
     def __init__(self, source: Source, scoreboard: Scoreboard) -> None:
         self._source = source
         self._scoreboard = scoreboard
+        # Why the read models can't follow the journal until somebody does something; empty while they can.
+        self.trouble = ""
 
     async def run(self) -> None:
         """Without end. Whatever is away is waited for; anything unexpected ends the process, visibly."""
@@ -36,20 +39,25 @@ class Projector:
             pause = PAUSE_SECONDS
             try:
                 await self._project()
-            except Corrupt:
-                pause = PAUSE_AT_HOLE_SECONDS
             except Overtaken:
                 log.info("another projector is at work")
                 pause = PAUSE_AS_STANDBY_SECONDS
             except (ServiceError, grpc.aio.AioRpcError, *DATABASE_AWAY) as error:
-                if isinstance(error, ValueError):
+                told = translate(error, method="projection")
+                if told is None:
                     raise  # asyncpg's word for a value that does not fit its column: a bug
-                log.warning("projection waits", error=type(error).__name__)
+                if isinstance(told, (Corrupt, Conflict)):
+                    self.trouble = str(told)
+                    log.error("projection stands still", reason=self.trouble)
+                    pause = PAUSE_IN_TROUBLE_SECONDS
+                else:
+                    log.warning("projection waits", reason=str(told))
             await asyncio.sleep(pause)
 
     async def _project(self) -> None:
         after = await self._scoreboard.checkpoint()
         async for page in self._source.pages(after):
+            self.trouble = ""
             if not page.events:
                 await self._scoreboard.heard(head=page.head)
                 continue

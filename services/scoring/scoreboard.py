@@ -1,14 +1,13 @@
-"""The read models in schema bi: written a page at a time with the checkpoint, read as of any position."""
+"""Writes the read models in schema bi: a page of the journal at a time, together with the checkpoint."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 
 import asyncpg
 import structlog
 
-from services.chassis.errors import Conflict
-from services.chassis.postgres import Connection, Pool
+from services.chassis.postgres import Connection, Pool, Unsuitable
 from services.scoring import formulas
 from services.scoring.facts import (
     EVENT_COLUMNS,
@@ -29,7 +28,7 @@ CHECKPOINT = "SELECT journal_id, position FROM bi.freshness WHERE projection = '
 ADVANCE = """
 UPDATE bi.freshness
    SET journal_id = $1, position = $3, events = events + $4, recorded_at = coalesce($5, recorded_at),
-       journal_head = $6
+       journal_head = greatest(journal_head, $6)
  WHERE projection = 'scoreboard' AND position = $2 AND journal_id IN ('', $1)
 """
 STORED_TARGETS = """
@@ -67,21 +66,8 @@ INSERT INTO bi.tenant (tenant, reporting_zone)
 SELECT tenant, $2 FROM unnest($1::text[]) AS given (tenant)
 ON CONFLICT DO NOTHING
 """
+KNOWN_ZONE = "SELECT EXISTS (SELECT FROM pg_timezone_names WHERE name = $1)"
 DECLARE_ZONE = "UPDATE bi.tenant SET reporting_zone = $1"
-ZONE = "SELECT reporting_zone FROM bi.tenant WHERE tenant = $1"
-RECORDED_BY = """
-SELECT position FROM bi.event WHERE recorded_at <= $1 ORDER BY recorded_at DESC, position DESC LIMIT 1
-"""
-RECORDED_BEFORE_DAY = """
-SELECT position FROM bi.event WHERE recorded_at < ($1::date)::timestamp AT TIME ZONE $2
- ORDER BY recorded_at DESC, position DESC LIMIT 1
-"""
-START_OF_DAY = "SELECT ($1::date)::timestamp AT TIME ZONE $2"
-STATUS = """
-SELECT journal_id, position, events, recorded_at FROM bi.freshness WHERE projection = 'scoreboard'
-"""
-EVENTS_BY_TOPIC = "SELECT topic, count(*) AS events FROM bi.event WHERE tenant = $1 GROUP BY topic"
-WAITING = "SELECT count(*) FROM scoring.waiting_amendment WHERE tenant = $1"
 
 
 class Overtaken(Exception):
@@ -101,15 +87,26 @@ class Progress:
 
 
 class Scoreboard:
-    def __init__(self, pool: Pool, *, reporting_zone: str) -> None:
+    def __init__(self, pool: Pool, *, reporting_zone: str | None = None) -> None:
+        """reporting_zone: declared for every tenant; None leaves what was declared before."""
         self._pool = pool
         self._zone = reporting_zone
 
     async def install(self) -> None:
-        """Brings the rollup and the views to the formulas of this release."""
-        async with self._pool.acquire() as tx, tx.transaction():
-            await formulas.install(tx)
-            await tx.execute(DECLARE_ZONE, self._zone)
+        """Brings the rollup and the views to the formulas of this release, and declares the zone."""
+        try:
+            async with self._pool.acquire() as tx, tx.transaction():
+                await formulas.install(tx)
+                if self._zone is not None:
+                    if not await tx.fetchval(KNOWN_ZONE, self._zone):
+                        raise Unsuitable(
+                            f"scoring: reporting_zone: PostgreSQL knows no {self._zone}"
+                        )
+                    await tx.execute(DECLARE_ZONE, self._zone)
+        except asyncpg.LockNotAvailableError:
+            raise Unsuitable(
+                "scoring: somebody's transaction holds the tables of schema bi; end it, then start again"
+            ) from None
 
     async def checkpoint(self) -> Position:
         row = await self._pool.fetchrow(CHECKPOINT)
@@ -152,7 +149,7 @@ class Scoreboard:
             await tx.execute(NEW_TOUCHPOINTS, *zip(*named, strict=True))
         if facts.unusual_days:
             await tx.execute(NEW_DAYS, sorted(facts.unusual_days))
-        await tx.execute(NEW_TENANTS, sorted({row[0] for row in facts.events}), self._zone)
+        await tx.execute(NEW_TENANTS, sorted({row[0] for row in facts.events}), self._zone or "UTC")
         await _copy(tx, "bi", "event", EVENT_COLUMNS, facts.events)
         for table, names in TABLES.items():
             await _copy(tx, "bi", table, names, facts.rows[table])
@@ -191,62 +188,6 @@ class Scoreboard:
             "WHERE projection = 'scoreboard' AND journal_head <> $1",
             head,
         )
-
-    async def scores(
-        self,
-        tenant: str,
-        group: str,
-        *,
-        glob: str,
-        occurred_before: datetime | None,
-        as_of: int,
-    ) -> list[asyncpg.Record]:
-        """One row for each group, in order: the columns are `grp`, every sum and every score."""
-        query = formulas.SCORES[group]
-        return await self._pool.fetch(query, tenant, as_of, occurred_before, like(glob))
-
-    async def as_of(self, position: int | None) -> Position:
-        """The position, or the checkpoint when none is given. What is not projected yet can't be told."""
-        checkpoint = await self.checkpoint()
-        if position is None:
-            return checkpoint
-        if position > checkpoint.number:
-            raise Conflict(
-                f"at most {checkpoint.number}, the projection's checkpoint",
-                field="as_of_position",
-                got=str(position),
-            )
-        return Position(journal_id=checkpoint.journal_id, number=position)
-
-    async def recorded_by(self, moment: datetime) -> int:
-        """The last position recorded by then; 0 when there was none."""
-        return await self._pool.fetchval(RECORDED_BY, moment) or 0
-
-    async def recorded_before_day(self, day: date, zone: str) -> int:
-        """The last position recorded before midnight at the start of the day in the zone; 0 for none."""
-        return await self._pool.fetchval(RECORDED_BEFORE_DAY, day, zone) or 0
-
-    async def start_of_day(self, day: date, zone: str) -> datetime:
-        start: datetime = await self._pool.fetchval(START_OF_DAY, day, zone)
-        return start
-
-    async def reporting_zone(self, tenant: str) -> str:
-        return await self._pool.fetchval(ZONE, tenant) or self._zone
-
-    async def status(self, tenant: str) -> tuple[asyncpg.Record, dict[str, int], int]:
-        """The checkpoint's row, the tenant's events by topic, and its waiting amendments."""
-        async with self._pool.acquire() as tx, tx.transaction(isolation="repeatable_read"):
-            freshness = await tx.fetchrow(STATUS)
-            assert freshness is not None
-            topics = await tx.fetch(EVENTS_BY_TOPIC, tenant)
-            waiting = await tx.fetchval(WAITING, tenant)
-        return freshness, {row["topic"]: row["events"] for row in topics}, waiting
-
-
-def like(glob: str) -> str:
-    """The LIKE pattern of a glob: '*' any characters, '?' one, everything else itself."""
-    escaped = glob.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
-    return escaped.replace("*", "%").replace("?", "_") or "%"
 
 
 async def _copy(

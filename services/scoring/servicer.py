@@ -1,5 +1,6 @@
-"""touchledger.v1.ScoringService: reads a question's dates and bounds, asks the scoreboard, replies."""
+"""touchledger.v1.ScoringService: reads a question's dates and bounds, asks for the answers, replies."""
 
+import re
 from datetime import UTC, date, datetime
 
 import asyncpg
@@ -7,7 +8,7 @@ import grpc
 
 from services.chassis.errors import Conflict, Malformed
 from services.scoring import formulas
-from services.scoring.scoreboard import Scoreboard
+from services.scoring.answers import Answers
 from services.scoring.source import Source
 from touchledger.v1 import scoring_pb2 as pb
 from touchledger.v1 import scoring_pb2_grpc
@@ -16,6 +17,7 @@ from touchledger.v1.journal_pb2 import Position
 # The gateway sets it from the caller's credential; nobody else can reach this service.
 TENANT_METADATA = "touchledger-tenant"
 GLOB_CHARACTERS_MAX = 128
+DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 GROUPS = {
     pb.GROUP_BY_UNSPECIFIED: "touchpoint",
     pb.GROUP_BY_TOUCHPOINT: "touchpoint",
@@ -26,8 +28,8 @@ GROUPS = {
 
 
 class ScoringServicer(scoring_pb2_grpc.ScoringServiceServicer):
-    def __init__(self, scoreboard: Scoreboard, source: Source) -> None:
-        self._scoreboard = scoreboard
+    def __init__(self, answers: Answers, source: Source) -> None:
+        self._answers = answers
         self._source = source
 
     async def GetScores(
@@ -35,9 +37,9 @@ class ScoringServicer(scoring_pb2_grpc.ScoringServiceServicer):
     ) -> pb.GetScoresResponse:
         tenant = _tenant(context)
         _check(request)
-        zone = await self._scoreboard.reporting_zone(tenant)
+        zone = await self._answers.reporting_zone(tenant)
         as_of = await self._as_of(request, zone)
-        rows = await self._scoreboard.scores(
+        rows = await self._answers.scores(
             tenant,
             GROUPS[request.group_by],
             glob=request.touchpoint_glob,
@@ -55,8 +57,8 @@ class ScoringServicer(scoring_pb2_grpc.ScoringServiceServicer):
         self, request: pb.GetStatusRequest, context: grpc.aio.ServicerContext
     ) -> pb.GetStatusResponse:
         # The checkpoint first: a head read before it could lie behind it.
-        freshness, events, waiting = await self._scoreboard.status(_tenant(context))
-        head = await self._source.head()
+        freshness, events, waiting = await self._answers.status(_tenant(context))
+        head = (await self._source.head()).head
         if freshness["journal_id"] not in ("", head.journal_id):
             raise Conflict(
                 head.journal_id, field="checkpoint.journal_id", got=freshness["journal_id"]
@@ -72,16 +74,17 @@ class ScoringServicer(scoring_pb2_grpc.ScoringServiceServicer):
         )
 
     async def _as_of(self, request: pb.GetScoresRequest, zone: str) -> Position:
-        position: int | None = None
         match request.WhichOneof("as_of"):
             case "as_of_position":
-                position = request.as_of_position
+                return await self._answers.as_of(request.as_of_position)
             case "as_of_time":
-                position = await self._scoreboard.recorded_by(_moment(request, "as_of_time"))
+                moment = _moment(request, "as_of_time")
+                return await self._answers.recorded_by(moment, "as_of_time")
             case "as_of_date":
                 day = _day(request.as_of_date, "as_of_date")
-                position = await self._scoreboard.recorded_before_day(day, zone)
-        return await self._scoreboard.as_of(position)
+                moment = await self._answers.start_of_day(day, zone)
+                return await self._answers.recorded_by(moment, "as_of_date")
+        return await self._answers.checkpoint()
 
     async def _occurred_before(self, request: pb.GetScoresRequest, zone: str) -> datetime | None:
         match request.WhichOneof("occurred_before"):
@@ -89,7 +92,7 @@ class ScoringServicer(scoring_pb2_grpc.ScoringServiceServicer):
                 return _moment(request, "occurred_before_time")
             case "occurred_before_date":
                 day = _day(request.occurred_before_date, "occurred_before_date")
-                return await self._scoreboard.start_of_day(day, zone)
+                return await self._answers.start_of_day(day, zone)
         return None
 
 
@@ -123,7 +126,9 @@ def _moment(request: pb.GetScoresRequest, field: str) -> datetime:
 
 def _day(text: str, field: str) -> date:
     try:
-        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date()
+        if not DAY.fullmatch(text):
+            raise ValueError
+        return date.fromisoformat(text)
     except ValueError:
         raise Malformed("YYYY-MM-DD", field=field, got=repr(text[:32])) from None
 

@@ -30,8 +30,9 @@ class Settings(ServiceSettings, env_prefix="TOUCHLEDGER_SCORING_"):
     journal_ca_file: Path | None = None
     journal_cert_file: Path | None = None
     journal_key_file: Path | None = None
-    # Where a date without a time begins, for tenants that have no zone of their own yet.
-    reporting_zone: Zone = "UTC"
+    # Where a date without a time begins, declared for every tenant. Unset: as it was declared before; at
+    # first UTC.
+    reporting_zone: Zone | None = None
     # The role that BI tools log in with, and the one tenant that it sees. It must exist already; without it
     # the read models are filled all the same.
     bi_role: str = "touchledger_bi"

@@ -7,7 +7,13 @@ import grpc
 import structlog
 
 from services.chassis.errors import Corrupt, Unavailable
-from touchledger.v1.journal_pb2 import GetHeadRequest, Position, SubscribeRequest, SubscribeResponse
+from touchledger.v1.journal_pb2 import (
+    GetHeadRequest,
+    GetHeadResponse,
+    Position,
+    SubscribeRequest,
+    SubscribeResponse,
+)
 from touchledger.v1.journal_pb2_grpc import JournalServiceStub
 
 log = structlog.get_logger()
@@ -40,7 +46,9 @@ class Source:
         finally:
             stream.cancel()
 
-    async def head(self) -> Position:
-        answer = await self._journal.GetHead(GetHeadRequest(), timeout=HEAD_DEADLINE_SECONDS)
-        head: Position = answer.head
-        return head
+    async def head(self) -> GetHeadResponse:
+        """Where the journal ends, and its clock at that moment."""
+        answer: GetHeadResponse = await self._journal.GetHead(
+            GetHeadRequest(), timeout=HEAD_DEADLINE_SECONDS
+        )
+        return answer

@@ -59,12 +59,19 @@ COLUMNS = (
     "state_digest",
     "traceparent",
 )
+# Under the append lock, shared: an append that holds it has read the clock already and is not to be seen yet.
+LOCK_TO_LOOK = "SELECT pg_advisory_xact_lock_shared(7310114002)"
+HEAD_AND_CLOCK = """
+SELECT journal_id, position, greatest(clock_timestamp(), recorded_at) AS clock FROM journal.head
+"""
+# Cut in the server, at the event with which the sum of the states passes $3: octet_length reads no state.
 PAGE = """
 SELECT notification_id, tenant, source, topic, state, recorded_at, received_at, traceparent
-  FROM journal.stored_events
- WHERE notification_id > $1
+  FROM (SELECT *, sum(octet_length(state)) OVER (ORDER BY notification_id) - octet_length(state) AS before
+          FROM (SELECT * FROM journal.stored_events
+                 WHERE notification_id > $1 ORDER BY notification_id LIMIT $2) AS next_events) AS summed
+ WHERE before < $3
  ORDER BY notification_id
- LIMIT $2
 """
 
 
@@ -200,6 +207,13 @@ class Journal:
         """The last position. The journal's id is checked with it: a restored journal has another one."""
         return int(self._ours(await self._pool.fetchrow(HEAD))["position"])
 
+    async def head_and_clock(self) -> tuple[int, datetime]:
+        """The last position, and a moment that no later event is recorded before."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(LOCK_TO_LOOK)
+            row = self._ours(await connection.fetchrow(HEAD_AND_CLOCK))
+        return row["position"], row["clock"]
+
     def _ours(self, head: asyncpg.Record | None) -> asyncpg.Record:
         if head is None or str(head["journal_id"]) != self.journal_id:
             raise Corrupt(f"the journal {self.journal_id} that this process was started on")
@@ -210,18 +224,13 @@ class Journal:
         head = await self.head()
         if head == after:
             return Page([], head)
-        rows = await self._pool.fetch(PAGE, after, PAGE_EVENTS_MAX)
+        rows = await self._pool.fetch(PAGE, after, PAGE_EVENTS_MAX, PAGE_BYTES_MAX)
         # Positions commit in order, so a hole is no event under way but a lost one: an alarm, never skipped.
         if not rows or rows[-1]["notification_id"] - after != len(rows):
             log.error("hole in the journal", after=after, found=len(rows))
             raise Corrupt("dense positions", field="position", got=f"a hole after {after}")
-        size = 0
-        for count, row in enumerate(rows, start=1):
-            size += len(row["state"])
-            if size > PAGE_BYTES_MAX:
-                rows = rows[:count]
-                break
-        return Page(rows, head)
+        # What came between the two statements is in the page.
+        return Page(rows, max(head, rows[-1]["notification_id"]))
 
     async def follow(self, after: int) -> AsyncIterator[Page]:
         """Page after page, then new ones as they come; an empty one for each HEARTBEAT_SECONDS without."""

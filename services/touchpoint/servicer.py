@@ -13,6 +13,10 @@ from touchledger.v1 import journal_pb2, journal_pb2_grpc
 
 ENTRIES_MAX = 1000
 DIGEST_BYTES = 32
+TENANT_CHARACTERS_MAX = 64
+NAME_CHARACTERS_MAX = 128
+# Twice what the gateway takes, and small against a page: every stored event fits into one message.
+EVENT_BYTES_MAX = 128 * 1024
 # A published event is the first and only one of its own stream.
 PUBLISHED_VERSION = 1
 
@@ -44,24 +48,24 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
     async def GetHead(
         self, request: journal_pb2.GetHeadRequest, context: grpc.aio.ServicerContext
     ) -> journal_pb2.GetHeadResponse:
-        number = await self._journal.head()
+        number, clock = await self._journal.head_and_clock()
         return journal_pb2.GetHeadResponse(
-            head=journal_pb2.Position(journal_id=self._journal.journal_id, number=number)
+            head=journal_pb2.Position(journal_id=self._journal.journal_id, number=number),
+            clock=clock,
         )
 
 
 def _entries(request: journal_pb2.AppendRequest) -> tuple[list[Entry], Attempt]:
     if not 1 <= len(request.entries) <= ENTRIES_MAX:
         raise Malformed(f"1 to {ENTRIES_MAX}", field="entries", got=str(len(request.entries)))
-    if not request.tenant or not request.source:
-        raise Malformed("a tenant and a source", field="tenant, source", got="nothing")
+    _check_name(request.tenant, TENANT_CHARACTERS_MAX, "tenant")
+    _check_name(request.source, NAME_CHARACTERS_MAX, "source")
     for index, entry in enumerate(request.entries):
-        if not (entry.event_id and entry.topic and len(entry.content_digest) == DIGEST_BYTES):
-            raise Malformed(
-                f"event_id, topic and a content_digest of {DIGEST_BYTES} bytes",
-                field=f"entries[{index}]",
-                got="less",
-            )
+        at = f"entries[{index}]"
+        _check_name(entry.event_id, NAME_CHARACTERS_MAX, f"{at}.event_id")
+        _check_name(entry.topic, NAME_CHARACTERS_MAX, f"{at}.topic")
+        _check_bytes(entry.event, 0, EVENT_BYTES_MAX, f"{at}.event")
+        _check_bytes(entry.content_digest, DIGEST_BYTES, DIGEST_BYTES, f"{at}.content_digest")
     attempt = Attempt(
         tenant=request.tenant,
         source=request.source,
@@ -79,6 +83,16 @@ def _entries(request: journal_pb2.AppendRequest) -> tuple[list[Entry], Attempt]:
         )
         for entry in request.entries
     ], attempt
+
+
+def _check_name(name: str, longest: int, field: str) -> None:
+    if not 1 <= len(name) <= longest or "\0" in name:
+        raise Malformed(f"1 to {longest} characters without NUL", field=field, got=f"{len(name)}")
+
+
+def _check_bytes(given: bytes, least: int, most: int, field: str) -> None:
+    if not least <= len(given) <= most:
+        raise Malformed(f"{least} to {most} bytes", field=field, got=f"{len(given)}")
 
 
 def _moment(request: journal_pb2.AppendRequest, field: str) -> datetime | None:

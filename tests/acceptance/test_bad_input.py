@@ -15,6 +15,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
+from services.chassis import peers
+from services.cli.data_folder import DataFolder
 from tests.support.events import csat, event, feedback, of_every_body
 from tests.support.up import CALL_SECONDS_MAX, Key, Up, touchledger, wait_for
 from touchledger import event_json
@@ -819,13 +821,34 @@ def test_equal_events_are_stored_as_equal_bytes_whichever_way_they_came(
     assert states[: len(events)] == states[len(events) :]
 
 
+@pytest.mark.parametrize("shown", [(), ((peers.METADATA, "guessed"),)])
+def test_another_user_of_the_machine_reads_and_forges_nothing(
+    system: Up, shown: tuple[tuple[str, str], ...]
+) -> None:
+    with grpc.insecure_channel(system.listen_address("touchpoint")) as channel:
+        stub = journal_pb2_grpc.JournalServiceStub(channel)
+        entry = journal_pb2.AppendEntry(event_id="forged", topic="t", content_digest=bytes(32))
+        forged = journal_pb2.AppendRequest(tenant="default", source="till", entries=[entry])
+        read = journal_pb2.SubscribeRequest()
+
+        refusals = [
+            refusal(lambda: stub.Append(forged, metadata=shown, timeout=CALL_SECONDS_MAX)),
+            refusal(lambda: list(stub.Subscribe(read, metadata=shown, timeout=CALL_SECONDS_MAX))),
+        ]
+
+    assert {grpc.StatusCode.UNAUTHENTICATED} == {each.code() for each in refusals}
+
+
 def subscribed(system: Up, *, after: int, through: int) -> list[journal_pb2.RecordedEvent]:
     """What the touchpoint service sends of these positions."""
     events: list[journal_pb2.RecordedEvent] = []
     with grpc.insecure_channel(system.listen_address("touchpoint")) as channel:
         request = journal_pb2.SubscribeRequest(after=journal_pb2.Position(number=after))
         stub = journal_pb2_grpc.JournalServiceStub(channel)
-        pages = stub.Subscribe(request, timeout=CALL_SECONDS_MAX)
+        shown = (DataFolder(system.data).peers_secret).read_text().strip()
+        pages = stub.Subscribe(
+            request, metadata=((peers.METADATA, shown),), timeout=CALL_SECONDS_MAX
+        )
         for page in pages:
             events += page.events
             if events and events[-1].position >= through:

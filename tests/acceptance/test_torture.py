@@ -7,7 +7,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,6 +105,7 @@ def publish(
     metadata: tuple[tuple[str, str], ...],
     failures: list[grpc.Call],
     given_up: threading.Event | None = None,
+    repeatable: Collection[grpc.StatusCode] = REPEATABLE,
 ) -> Sequence[ingest_pb2.PublishResult]:
     """As a till does: the same batch again until it is answered, after the pause that it is told."""
     request = ingest_pb2.PublishBatchRequest(events=events)
@@ -117,7 +118,7 @@ def publish(
             answer: ingest_pb2.PublishBatchResponse = call.result()
             return answer.results
         failures.append(call)
-        assert code in REPEATABLE, f"{code}: {call.details()}"
+        assert code in repeatable, f"{code}: {call.details()}"
         assert time.monotonic() < deadline, f"{code}: {call.details()}"
         if (given_up or threading.Event()).wait(retry_after(call) or 0.1):
             return []

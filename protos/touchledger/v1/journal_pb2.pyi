@@ -113,7 +113,9 @@ class GetHeadRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetHeadResponse(_message.Message):
-    __slots__ = ("head",)
+    __slots__ = ("clock", "head")
+    CLOCK_FIELD_NUMBER: _ClassVar[int]
     HEAD_FIELD_NUMBER: _ClassVar[int]
+    clock: _timestamp_pb2.Timestamp
     head: Position
-    def __init__(self, head: _Optional[_Union[Position, _Mapping]] = ...) -> None: ...
+    def __init__(self, clock: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., head: _Optional[_Union[Position, _Mapping]] = ...) -> None: ...

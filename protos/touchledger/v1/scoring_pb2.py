@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from touchledger.v1 import journal_pb2 as touchledger_dot_v1_dot_journal__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ctouchledger/v1/scoring.proto\x12\x0etouchledger.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ctouchledger/v1/journal.proto\"\xb0\x02\n\x10GetScoresRequest\x12)\n\x08group_by\x18\x01 \x01(\x0e\x32\x17.touchledger.v1.GroupBy\x12\x17\n\x0ftouchpoint_glob\x18\x02 \x01(\t\x12:\n\x14occurred_before_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x12\x1e\n\x14occurred_before_date\x18\x04 \x01(\tH\x00\x12\x18\n\x0e\x61s_of_position\x18\x05 \x01(\x04H\x01\x12\x30\n\nas_of_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x01\x12\x14\n\nas_of_date\x18\x07 \x01(\tH\x01\x42\x11\n\x0foccurred_beforeB\x07\n\x05\x61s_of\"\x9d\x01\n\x11GetScoresResponse\x12%\n\x06scores\x18\x01 \x03(\x0b\x32\x15.touchledger.v1.Score\x12\x30\n\x0e\x61s_of_position\x18\x02 \x01(\x0b\x32\x18.touchledger.v1.Position\x12\x17\n\x0f\x66ormula_version\x18\x03 \x01(\t\x12\x16\n\x0ereporting_zone\x18\x04 \x01(\t\"\xda\x01\n\x05Score\x12\r\n\x05group\x18\x01 \x01(\t\x12\x31\n\x06\x63ounts\x18\x02 \x03(\x0b\x32!.touchledger.v1.Score.CountsEntry\x12\x31\n\x06scores\x18\x03 \x03(\x0b\x32!.touchledger.v1.Score.ScoresEntry\x1a-\n\x0b\x43ountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x1a-\n\x0bScoresEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x12\n\x10GetStatusRequest\"\xd7\x02\n\x11GetStatusResponse\x12&\n\x04head\x18\x01 \x01(\x0b\x32\x18.touchledger.v1.Position\x12,\n\ncheckpoint\x18\x02 \x01(\x0b\x32\x18.touchledger.v1.Position\x12\x0b\n\x03lag\x18\x03 \x01(\x04\x12\x19\n\x11missing_positions\x18\x04 \x01(\x04\x12:\n\x16\x63heckpoint_recorded_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12=\n\x06\x65vents\x18\x06 \x03(\x0b\x32-.touchledger.v1.GetStatusResponse.EventsEntry\x12\x1a\n\x12waiting_amendments\x18\x07 \x01(\x04\x1a-\n\x0b\x45ventsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01*x\n\x07GroupBy\x12\x18\n\x14GROUP_BY_UNSPECIFIED\x10\x00\x12\x17\n\x13GROUP_BY_TOUCHPOINT\x10\x01\x12\x12\n\x0eGROUP_BY_STAGE\x10\x02\x12\x14\n\x10GROUP_BY_CHANNEL\x10\x03\x12\x10\n\x0cGROUP_BY_ALL\x10\x04\x32\xb4\x01\n\x0eScoringService\x12P\n\tGetScores\x12 .touchledger.v1.GetScoresRequest\x1a!.touchledger.v1.GetScoresResponse\x12P\n\tGetStatus\x12 .touchledger.v1.GetStatusRequest\x1a!.touchledger.v1.GetStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ctouchledger/v1/scoring.proto\x12\x0etouchledger.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ctouchledger/v1/journal.proto\"\xca\x02\n\x10GetScoresRequest\x12)\n\x08group_by\x18\x01 \x01(\x0e\x32\x17.touchledger.v1.GroupBy\x12\x17\n\x0ftouchpoint_glob\x18\x02 \x01(\t\x12:\n\x14occurred_before_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x12\x1e\n\x14occurred_before_date\x18\x04 \x01(\tH\x00\x12\x32\n\x0e\x61s_of_position\x18\x05 \x01(\x0b\x32\x18.touchledger.v1.PositionH\x01\x12\x30\n\nas_of_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x01\x12\x14\n\nas_of_date\x18\x07 \x01(\tH\x01\x42\x11\n\x0foccurred_beforeB\x07\n\x05\x61s_of\"\x9d\x01\n\x11GetScoresResponse\x12%\n\x06scores\x18\x01 \x03(\x0b\x32\x15.touchledger.v1.Score\x12\x30\n\x0e\x61s_of_position\x18\x02 \x01(\x0b\x32\x18.touchledger.v1.Position\x12\x17\n\x0f\x66ormula_version\x18\x03 \x01(\t\x12\x16\n\x0ereporting_zone\x18\x04 \x01(\t\"\xda\x01\n\x05Score\x12\r\n\x05group\x18\x01 \x01(\t\x12\x31\n\x06\x63ounts\x18\x02 \x03(\x0b\x32!.touchledger.v1.Score.CountsEntry\x12\x31\n\x06scores\x18\x03 \x03(\x0b\x32!.touchledger.v1.Score.ScoresEntry\x1a-\n\x0b\x43ountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x1a-\n\x0bScoresEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x12\n\x10GetStatusRequest\"\xd7\x02\n\x11GetStatusResponse\x12&\n\x04head\x18\x01 \x01(\x0b\x32\x18.touchledger.v1.Position\x12,\n\ncheckpoint\x18\x02 \x01(\x0b\x32\x18.touchledger.v1.Position\x12\x0b\n\x03lag\x18\x03 \x01(\x04\x12\x19\n\x11missing_positions\x18\x04 \x01(\x04\x12:\n\x16\x63heckpoint_recorded_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12=\n\x06\x65vents\x18\x06 \x03(\x0b\x32-.touchledger.v1.GetStatusResponse.EventsEntry\x12\x1a\n\x12waiting_amendments\x18\x07 \x01(\x04\x1a-\n\x0b\x45ventsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01*x\n\x07GroupBy\x12\x18\n\x14GROUP_BY_UNSPECIFIED\x10\x00\x12\x17\n\x13GROUP_BY_TOUCHPOINT\x10\x01\x12\x12\n\x0eGROUP_BY_STAGE\x10\x02\x12\x14\n\x10GROUP_BY_CHANNEL\x10\x03\x12\x10\n\x0cGROUP_BY_ALL\x10\x04\x32\xb4\x01\n\x0eScoringService\x12P\n\tGetScores\x12 .touchledger.v1.GetScoresRequest\x1a!.touchledger.v1.GetScoresResponse\x12P\n\tGetStatus\x12 .touchledger.v1.GetStatusRequest\x1a!.touchledger.v1.GetStatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,24 +39,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SCORE_SCORESENTRY']._serialized_options = b'8\001'
   _globals['_GETSTATUSRESPONSE_EVENTSENTRY']._loaded_options = None
   _globals['_GETSTATUSRESPONSE_EVENTSENTRY']._serialized_options = b'8\001'
-  _globals['_GROUPBY']._serialized_start=1165
-  _globals['_GROUPBY']._serialized_end=1285
+  _globals['_GROUPBY']._serialized_start=1191
+  _globals['_GROUPBY']._serialized_end=1311
   _globals['_GETSCORESREQUEST']._serialized_start=112
-  _globals['_GETSCORESREQUEST']._serialized_end=416
-  _globals['_GETSCORESRESPONSE']._serialized_start=419
-  _globals['_GETSCORESRESPONSE']._serialized_end=576
-  _globals['_SCORE']._serialized_start=579
-  _globals['_SCORE']._serialized_end=797
-  _globals['_SCORE_COUNTSENTRY']._serialized_start=705
-  _globals['_SCORE_COUNTSENTRY']._serialized_end=750
-  _globals['_SCORE_SCORESENTRY']._serialized_start=752
-  _globals['_SCORE_SCORESENTRY']._serialized_end=797
-  _globals['_GETSTATUSREQUEST']._serialized_start=799
-  _globals['_GETSTATUSREQUEST']._serialized_end=817
-  _globals['_GETSTATUSRESPONSE']._serialized_start=820
-  _globals['_GETSTATUSRESPONSE']._serialized_end=1163
-  _globals['_GETSTATUSRESPONSE_EVENTSENTRY']._serialized_start=1118
-  _globals['_GETSTATUSRESPONSE_EVENTSENTRY']._serialized_end=1163
-  _globals['_SCORINGSERVICE']._serialized_start=1288
-  _globals['_SCORINGSERVICE']._serialized_end=1468
+  _globals['_GETSCORESREQUEST']._serialized_end=442
+  _globals['_GETSCORESRESPONSE']._serialized_start=445
+  _globals['_GETSCORESRESPONSE']._serialized_end=602
+  _globals['_SCORE']._serialized_start=605
+  _globals['_SCORE']._serialized_end=823
+  _globals['_SCORE_COUNTSENTRY']._serialized_start=731
+  _globals['_SCORE_COUNTSENTRY']._serialized_end=776
+  _globals['_SCORE_SCORESENTRY']._serialized_start=778
+  _globals['_SCORE_SCORESENTRY']._serialized_end=823
+  _globals['_GETSTATUSREQUEST']._serialized_start=825
+  _globals['_GETSTATUSREQUEST']._serialized_end=843
+  _globals['_GETSTATUSRESPONSE']._serialized_start=846
+  _globals['_GETSTATUSRESPONSE']._serialized_end=1189
+  _globals['_GETSTATUSRESPONSE_EVENTSENTRY']._serialized_start=1144
+  _globals['_GETSTATUSRESPONSE_EVENTSENTRY']._serialized_end=1189
+  _globals['_SCORINGSERVICE']._serialized_start=1314
+  _globals['_SCORINGSERVICE']._serialized_end=1494
 # @@protoc_insertion_point(module_scope)

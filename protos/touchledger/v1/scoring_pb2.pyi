@@ -37,10 +37,10 @@ class GetScoresRequest(_message.Message):
     touchpoint_glob: str
     occurred_before_time: _timestamp_pb2.Timestamp
     occurred_before_date: str
-    as_of_position: int
+    as_of_position: _journal_pb2.Position
     as_of_time: _timestamp_pb2.Timestamp
     as_of_date: str
-    def __init__(self, group_by: _Optional[_Union[GroupBy, str]] = ..., touchpoint_glob: _Optional[str] = ..., occurred_before_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., occurred_before_date: _Optional[str] = ..., as_of_position: _Optional[int] = ..., as_of_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., as_of_date: _Optional[str] = ...) -> None: ...
+    def __init__(self, group_by: _Optional[_Union[GroupBy, str]] = ..., touchpoint_glob: _Optional[str] = ..., occurred_before_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., occurred_before_date: _Optional[str] = ..., as_of_position: _Optional[_Union[_journal_pb2.Position, _Mapping]] = ..., as_of_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., as_of_date: _Optional[str] = ...) -> None: ...
 
 class GetScoresResponse(_message.Message):
     __slots__ = ("scores", "as_of_position", "formula_version", "reporting_zone")

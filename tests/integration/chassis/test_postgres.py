@@ -85,10 +85,13 @@ def test_a_wrong_password_ends_the_service_with_one_line(
 
 
 def test_a_missing_database_ends_the_service_with_one_line(admin_url: str, start: Start) -> None:
+    """Also where it is waited for, since somebody may be about to create it."""
     password = urlsplit(admin_url).password
     assert password
-    ended = start("touchpoint", changed(admin_url, password=password, database="nowhere"))
-    assert_refused(ended, "touchpoint: can't use the database: ", '"nowhere" does not exist')
+    url = changed(admin_url, password=password, database="nowhere")
+    ended = start("touchpoint", url, DATABASE_WAIT_SECONDS="1")
+    assert_refused(ended, "touchpoint: ", "database")
+    assert url not in ended.stderr
 
 
 @pytest.mark.parametrize("service", SERVICES)
