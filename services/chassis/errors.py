@@ -5,7 +5,6 @@ the calling side. Whatever else is raised becomes INTERNAL with neutral text, si
 """
 
 import asyncio
-import contextlib
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, ClassVar
@@ -207,18 +206,14 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         self._calls_max = calls_max
         self._calls = 0
         self._refusing = False
-        self._idle = asyncio.Event()
-        self._idle.set()
 
-    async def end(self, grace_seconds: float) -> None:
-        """Refuses calls from now on, and returns when those under way have ended, or the grace has."""
+    async def refuse(self) -> None:
+        """Refuses calls from now on; returns when those that gRPC had taken already are seen.
+
+        gRPC cancels at its stop what this loop has not seen yet, and that tells a caller nothing.
+        """
         self._refusing = True
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(grace_seconds):
-                # gRPC has taken calls that this loop has not seen yet, and would cancel them at its stop,
-                # which tells their callers nothing. They come within moments, and are refused.
-                await asyncio.sleep(UNSEEN_CALLS_SECONDS)
-                await self._idle.wait()
+        await asyncio.sleep(UNSEEN_CALLS_SECONDS)
 
     async def intercept_service(
         self,
@@ -242,7 +237,6 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     ) -> Callable[[bytes, grpc.aio.ServicerContext], Awaitable[Any]]:
         async def call(raw: bytes, context: grpc.aio.ServicerContext) -> Any:
             self._calls += 1
-            self._idle.clear()
             try:
                 if self._refusing and not method.startswith(HEALTH):
                     raise Unavailable("another replica; this one is stopping")
@@ -255,8 +249,6 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
                 await _abort(context, error, method)
             finally:
                 self._calls -= 1
-                if not self._calls:
-                    self._idle.set()
 
         return call
 

@@ -141,7 +141,7 @@ class Server:
         log.info("stopped")
 
     async def _end(self, grace_seconds: float) -> None:
-        await self._errors.end(grace_seconds)
+        await self._errors.refuse()
         await self.grpc.stop(grace_seconds)
 
     async def _watch(self) -> None:

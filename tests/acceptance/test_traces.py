@@ -4,6 +4,7 @@ import secrets
 import socket
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from pathlib import Path
@@ -16,6 +17,7 @@ from opentelemetry.proto.trace.v1 import trace_pb2
 from tests.acceptance.test_torture import eventually, rows, status
 from tests.support.events import event
 from tests.support.stack import Stack, running_stack
+from touchledger import event_json
 from touchledger.v1 import ingest_pb2
 from touchledger.v1.ingest_pb2_grpc import IngestServiceStub
 
@@ -133,6 +135,25 @@ def test_a_publish_is_one_trace_from_the_publisher_to_the_journal_and_scoring_li
             (trace, at_gateway.span_id)
         ]
         assert_refusals_are_traced_without_what_was_published(stack, spans)
+        assert_a_publish_over_http_is_traced(stack, spans)
+
+
+def assert_a_publish_over_http_is_traced(stack: Stack, spans: Collector) -> None:
+    trace, publisher, traceparent = new_traceparent()
+    request = urllib.request.Request(
+        f"http://{stack.http_address}/v1/events",
+        data=event_json.to_json(event(event_id="over http")).encode(),
+        headers={"authorization": f"Bearer {stack.key}", "traceparent": traceparent},
+    )
+    with urllib.request.urlopen(request, timeout=DEADLINE_SECONDS) as answer:
+        assert answer.status == 200
+    span = spans.wait_for(lambda _, span: span.name == "POST /v1/events")
+    assert (span.trace_id.hex(), span.parent_span_id.hex()) == (trace, publisher)
+    [(stored,)] = rows(
+        stack.urls["touchpoint"],
+        "SELECT traceparent FROM journal.stored_events ORDER BY notification_id DESC LIMIT 1",
+    )
+    assert stored == f"00-{trace}-{span.span_id.hex()}-01"
 
 
 def assert_refusals_are_traced_without_what_was_published(stack: Stack, spans: Collector) -> None:

@@ -1,8 +1,10 @@
 """Each service gets its database and role, BI a role that can only read, on any server new enough."""
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -12,6 +14,7 @@ from services.cli import databases
 from services.cli.data_folder import LaunchError, LogFile
 from services.cli.databases import BI_ROLE, OWNERS, ROLES, prepare_databases, role_url
 from services.cli.embedded_postgres import EmbeddedPostgres
+from tests.support.up import FREE_PORTS, touchledger
 
 PASSWORDS = {role: f"clear-{role}" for role in ROLES}
 ADMINS, LANDLORDS, WRONG, ODD = "admins", "landlords", "guess", "p@ss/word"
@@ -259,3 +262,21 @@ def test_a_role_url_reaches_a_server_behind_a_unix_socket() -> None:
     url = role_url("postgresql:///postgres?host=/run/pg", role="bi", password=ODD, database="s")
 
     assert url == "postgresql://bi:p%40ss%2Fword@/s?host=%2Frun%2Fpg"
+
+
+async def test_a_journal_that_is_lost_is_not_replaced_by_an_empty_one(
+    admin_url: str, tmp_path: Path
+) -> None:
+    async with connected(admin_url) as admin:
+        await admin.execute("CREATE DATABASE scoring")
+    folder = tmp_path / "data"
+    (folder / "secrets").mkdir(parents=True)
+    (folder / "secrets" / "gateway.key").write_text("17" * 32)
+
+    run = await asyncio.to_thread(
+        touchledger, "up", "--data", folder, *FREE_PORTS, TOUCHLEDGER_DATABASE_URL=admin_url
+    )
+
+    assert run.returncode == 1
+    assert "database touchpoint: missing, want the journal that scoring belong to" in run.stderr
+    assert "touchpoint" not in await databases.existing_databases(admin_url)

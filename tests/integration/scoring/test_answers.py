@@ -1,0 +1,107 @@
+"""What is asked as of a moment gets the same answer whenever it is asked, or is told to come back."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import grpc
+import pytest
+
+from services.chassis.errors import Conflict, Exhausted, Malformed, Unavailable
+from services.chassis.postgres import Pool
+from services.scoring import answers
+from services.scoring.answers import Answers
+from services.scoring.scoreboard import Scoreboard
+from services.scoring.source import Source
+from tests.support.events import event
+from tests.support.journals import JOURNAL_ID, journal_of, project, recorded_at_position
+from touchledger.v1 import journal_pb2, journal_pb2_grpc
+
+# The clock of the journal below.
+NOW = recorded_at_position(100)
+
+
+class Journal(journal_pb2_grpc.JournalServiceServicer):
+    """Ends where a test says, at a moment that a test says."""
+
+    head = 0
+
+    async def GetHead(
+        self, request: journal_pb2.GetHeadRequest, context: grpc.aio.ServicerContext
+    ) -> journal_pb2.GetHeadResponse:
+        position = journal_pb2.Position(journal_id=JOURNAL_ID, number=self.head)
+        return journal_pb2.GetHeadResponse(head=position, clock=NOW)
+
+    async def Append(
+        self, request: journal_pb2.AppendRequest, context: grpc.aio.ServicerContext
+    ) -> journal_pb2.AppendResponse:
+        raise NotImplementedError
+
+    def Subscribe(
+        self, request: journal_pb2.SubscribeRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[journal_pb2.SubscribeResponse]:
+        raise NotImplementedError
+
+
+@pytest.fixture
+async def journal() -> Journal:
+    return Journal()
+
+
+@pytest.fixture
+async def asked(scoring_pool: Pool, journal: Journal) -> AsyncIterator[Answers]:
+    """The answers of a scoreboard that has projected two events of the journal."""
+    scoreboard = Scoreboard(scoring_pool)
+    await scoreboard.install()
+    await project(scoreboard, journal_of(event(event_id="1"), event(event_id="2")))
+    server = grpc.aio.server()
+    journal_pb2_grpc.add_JournalServiceServicer_to_server(journal, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        yield Answers(scoring_pool, Source(channel))
+    await server.stop(None)
+
+
+async def test_a_moment_that_the_projection_has_passed_needs_no_journal(asked: Answers) -> None:
+    got = await asked.recorded_by(recorded_at_position(1), "as_of_time")
+    assert (JOURNAL_ID, 1) == (got.journal_id, got.number)
+
+
+async def test_a_moment_after_the_last_event_is_told_once_all_is_projected(
+    asked: Answers, journal: Journal
+) -> None:
+    journal.head = 2
+    assert 2 == (await asked.recorded_by(NOW, "as_of_time")).number
+
+
+async def test_a_moment_that_the_projection_has_not_reached_is_not_guessed(
+    asked: Answers, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal.head = 3
+    monkeypatch.setattr(answers, "CATCH_UP_SECONDS_MAX", 0.1)
+    with pytest.raises(Unavailable, match="the projection at position 3"):
+        await asked.recorded_by(NOW, "as_of_time")
+
+
+async def test_a_moment_to_come_is_refused(asked: Answers, journal: Journal) -> None:
+    journal.head = 2
+    with pytest.raises(Malformed, match=r"as_of_time: got .* want at most .* the journal's clock"):
+        await asked.recorded_by(NOW + timedelta(seconds=1), "as_of_time")
+
+
+async def test_a_moment_before_all_events_is_position_0(asked: Answers) -> None:
+    got = await asked.recorded_by(datetime(2000, 1, 1, tzinfo=UTC), "as_of_time")
+    assert 0 == got.number
+
+
+async def test_a_position_of_another_journal_is_refused(asked: Answers) -> None:
+    with pytest.raises(Conflict, match=r"as_of_position\.journal_id"):
+        await asked.as_of(journal_pb2.Position(journal_id="another", number=1))
+
+
+async def test_more_questions_than_the_bound_are_told_to_come_back(
+    asked: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "QUESTIONS_MAX", 0)
+    with pytest.raises(Exhausted):
+        await asked.reporting_zone("default")
