@@ -27,14 +27,13 @@ from services.cli.simulator.retailer import (
     HOUR_MS,
     QUARTER_END_MS,
     QUARTER_START_MS,
-    SOURCES,
     STORES,
     TOUCHPOINTS,
 )
 from services.cli.simulator.stories import travel
 from touchledger.v1 import events_pb2 as pb
 
-__all__ = ["CUSTOMERS", "SOURCES", "STORES", "TOUCHPOINTS", "quarter", "source_of"]
+__all__ = ["CUSTOMERS", "STORES", "TOUCHPOINTS", "quarter"]
 
 # Gives about 25,000 events; ten times as many customers give ten times as many events.
 CUSTOMERS = 1_500
@@ -60,11 +59,6 @@ def quarter(*, seed: int = 1, customers: int = CUSTOMERS) -> Iterator[pb.Event]:
         if _comes_back(diary, people[number]) and next_ms < QUARTER_END_MS:
             heappush(starts, (next_ms, number))
     yield from diary.published_before(QUARTER_END_MS)
-
-
-def source_of(event: pb.Event) -> str:
-    """The source that publishes the event: "pos", "call-center", "web" or "social"."""
-    return SOURCES[event.touchpoint.partition(".")[0]]
 
 
 def _first_visit_ms(diary: Diary) -> int:

@@ -182,20 +182,6 @@ TOUCHPOINTS: tuple[Touchpoint, ...] = (
     SOCIAL_PUBLIC,
 )
 
-# Which system publishes what happens in an area, the part of a touchpoint's name before the point.
-SOURCES: dict[str, str] = {
-    "store": "pos",
-    "call": "call-center",
-    "chat": "call-center",
-    "social": "social",
-    "advert": "web",
-    "web": "web",
-    "app": "web",
-    "delivery": "web",
-    "product": "web",
-    "loyalty": "web",
-}
-
 
 # ---------------------------------------------------------------------------- stores and call centre
 

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from services.cli.simulator import SOURCES, STORES, TOUCHPOINTS, quarter, source_of
+from services.cli.simulator import STORES, TOUCHPOINTS, quarter
 from services.cli.simulator.retailer import QUARTER_END_MS, QUARTER_START_MS
 from touchledger.v1 import events_pb2 as pb
 
@@ -28,6 +28,24 @@ for event in quarter():
     sha.update(event.SerializeToString(deterministic=True))
 print(sha.hexdigest())
 """
+
+# Which system publishes, by the first part of the touchpoint.
+SOURCES: dict[str, str] = {
+    "store": "pos",
+    "call": "call-center",
+    "chat": "call-center",
+    "social": "social",
+    "advert": "web",
+    "web": "web",
+    "app": "web",
+    "delivery": "web",
+    "product": "web",
+    "loyalty": "web",
+}
+
+
+def source_of(event: pb.Event) -> str:
+    return SOURCES[event.touchpoint.partition(".")[0]]
 
 
 @pytest.fixture(scope="module")
