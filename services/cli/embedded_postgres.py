@@ -5,13 +5,11 @@ Roles and databases inside are left to databases.py.
 """
 
 import contextlib
-import ctypes
 import importlib.util
 import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -19,6 +17,7 @@ from pathlib import Path
 
 import psutil
 
+from services.cli.child import LINUX, becoming
 from services.cli.data_folder import LaunchError, LogFile, sync_folder
 from services.cli.postgres_account import NOBODY, Account, account_of
 
@@ -31,10 +30,6 @@ STOP_SECONDS_MAX = 60.0
 # SIGQUIT and SIGKILL need no disk; what lives on after this hangs in the kernel.
 QUIT_SECONDS_MAX = 10.0
 POLL_SECONDS = 0.05
-LINUX = sys.platform == "linux"
-LIBC = ctypes.CDLL(None, use_errno=True)
-PR_SET_PDEATHSIG = 1
-CLONE_NEWUSER = 0x10000000
 
 # Written to postgresql.conf once, where an operator may change them. fsync, synchronous_commit and
 # full_page_writes stay as they are, on: an acknowledged event is a stored one.
@@ -190,18 +185,19 @@ class EmbeddedPostgres:
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "LC_"))}
         with self._log.open() as log:
             return subprocess.Popen(
-                command,
+                becoming(
+                    command,
+                    dies_by=dies_by,
+                    uid=account.uid,
+                    gid=account.gid,
+                    namespace_uid=NOBODY if account.in_user_namespace else None,
+                ),
                 stdin=stdin,
                 stdout=log,
                 stderr=log,
                 cwd="/",  # the user's folder may be closed to the account below
                 env=environment | {"LC_ALL": "C"},
-                user=account.uid,
-                group=account.gid if account.uid is not None else None,
-                extra_groups=[] if account.uid is not None else None,
                 start_new_session=True,
-                # Runs after the change of user: the kernel forgets the death signal at that.
-                preexec_fn=dying_with_parent(dies_by, in_user_namespace=account.in_user_namespace),
             )
 
     def _wait_until_ready(
@@ -231,52 +227,17 @@ def program(name: str) -> str:
     )
 
 
-def dying_with_parent(
-    order: signal.Signals, *, in_user_namespace: bool = False
-) -> Callable[[], None]:
-    """For preexec_fn: the kernel sends `order` when the thread that starts the child is gone.
-
-    Only Linux can; elsewhere a killed launcher's children live until the next start finds them.
-    """
-    parent = os.getpid()
-    user, group = os.geteuid(), os.getegid()
-
-    def prepare() -> None:
-        if in_user_namespace:
-            _enter_user_namespace(user, group)
-        if LINUX:
-            LIBC.prctl(PR_SET_PDEATHSIG, int(order), 0, 0, 0)
-            # The parent may have died before the line above.
-            if os.getppid() != parent:
-                os._exit(1)
-
-    return prepare
-
-
 def _user_namespace_works() -> bool:
     """Tries it: containers refuse it by seccomp, some distributions by a security module."""
     if not LINUX:
         return False
-    try:
-        check = subprocess.run(
-            [program("postgres"), "--version"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            check=False,
-            preexec_fn=dying_with_parent(signal.SIGTERM, in_user_namespace=True),
-        )
-    except subprocess.SubprocessError:
-        return False
+    check = subprocess.run(
+        becoming([program("postgres"), "--version"], dies_by=signal.SIGTERM, namespace_uid=NOBODY),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
     return check.returncode == 0
-
-
-def _enter_user_namespace(user: int, group: int) -> None:
-    if LIBC.unshare(CLONE_NEWUSER):
-        raise OSError(ctypes.get_errno(), "unshare")
-    # The kernel wants setgroups given up before an unprivileged group map.
-    Path("/proc/self/setgroups").write_text("deny")
-    Path("/proc/self/uid_map").write_text(f"{NOBODY} {user} 1")
-    Path("/proc/self/gid_map").write_text(f"{NOBODY} {group} 1")
 
 
 def _says_ready(folder: Path, pid: int) -> bool:

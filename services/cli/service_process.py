@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from services.cli.child import becoming
 from services.cli.data_folder import LogFile
-from services.cli.embedded_postgres import dying_with_parent
 
 HEALTH_SECONDS_MAX = 2.0
 
@@ -34,14 +34,13 @@ class ServiceProcess:
         self._address = address
         with log.open() as output:
             self._process = subprocess.Popen(
-                command,
+                becoming(command, dies_by=signal.SIGTERM),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 env=environment,
                 # A terminal's Ctrl-C goes to its whole process group; the launcher keeps the order.
                 start_new_session=True,
-                preexec_fn=dying_with_parent(signal.SIGTERM),
             )
 
     def failure(self) -> str | None:

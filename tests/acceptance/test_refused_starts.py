@@ -6,13 +6,14 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from services.cli.embedded_postgres import dying_with_parent
+from services.cli.child import becoming
+from services.cli.postgres_account import NOBODY
 from tests.support.stack import free_port
 from tests.support.up import (
     FREE_PORTS,
@@ -38,21 +39,26 @@ def taken() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
+AsNobodySpecial = Callable[[Sequence[object]], list[str]]
+
+
 @pytest.fixture(scope="session")
-def as_nobody_special() -> Callable[[], None]:
-    """For preexec_fn: takes root's rights off, which are above file modes and which PostgreSQL refuses."""
-    # In a user namespace of its own our user is not root, and outside of it the files are still ours.
-    prepare = dying_with_parent(signal.SIGINT, in_user_namespace=ROOT)
-    try:
-        subprocess.run(["true"], check=True, preexec_fn=prepare)
-    except subprocess.SubprocessError:
+def as_nobody_special() -> AsNobodySpecial:
+    """Makes a command run without root's rights, which are above file modes and which PostgreSQL refuses."""
+
+    def wrapped(command: Sequence[object]) -> list[str]:
+        # In a user namespace of its own our user is not root, and outside of it the files are still ours.
+        words = [str(word) for word in command]
+        return becoming(words, dies_by=signal.SIGINT, namespace_uid=NOBODY if ROOT else None)
+
+    if subprocess.run(wrapped(["/bin/true"]), check=False).returncode:
         pytest.skip("NOT CHECKED AS ROOT: user namespaces are refused here; want an ordinary user")
-    return prepare
+    return wrapped
 
 
 @pytest.fixture(scope="module")
 def old_postgres(
-    as_nobody_special: Callable[[], None], tmp_path_factory: pytest.TempPathFactory
+    as_nobody_special: AsNobodySpecial, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """The URL of a PostgreSQL 16, as its superuser."""
     found = importlib.util.find_spec("pgserver")
@@ -64,12 +70,11 @@ def old_postgres(
     def run(program: str, *arguments: object) -> subprocess.Popen[bytes]:
         with (folder / "log").open("ab") as log:
             return subprocess.Popen(
-                [programs / program, *map(str, arguments)],
+                as_nobody_special([programs / program, *arguments]),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env=environment(LC_ALL="C"),
-                preexec_fn=as_nobody_special,
             )
 
     settings = ("--auth=trust", "--no-sync", "--set=shared_buffers=16MB")
@@ -196,16 +201,17 @@ def test_a_service_on_a_port_in_use_names_it(
 
 
 def test_a_data_folder_that_may_not_be_written_is_named(
-    as_nobody_special: Callable[[], None], tmp_path: Path
+    as_nobody_special: AsNobodySpecial, tmp_path: Path
 ) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o500)
 
     run = subprocess.run(
-        [sys.executable, "-m", "services.cli", "up", "--data", closed / "data", *FREE_PORTS],
+        as_nobody_special(
+            [sys.executable, "-m", "services.cli", "up", "--data", closed / "data", *FREE_PORTS]
+        ),
         cwd="/",
         env=environment(),
-        preexec_fn=as_nobody_special,
         capture_output=True,
         text=True,
         timeout=EXIT_SECONDS_MAX,
