@@ -28,6 +28,12 @@ CREATE TABLE IF NOT EXISTS public.schema_migration (
     applied_at timestamptz NOT NULL DEFAULT now()
 )
 """
+# How PostgreSQL tells the second of two processes that make the table at once, by how far the first one is.
+MADE_BY_ANOTHER = (
+    asyncpg.UniqueViolationError,
+    asyncpg.DuplicateTableError,
+    asyncpg.DuplicateObjectError,
+)
 LOCK = "LOCK TABLE public.schema_migration IN EXCLUSIVE MODE"
 APPLIED = "SELECT number, name, checksum FROM public.schema_migration ORDER BY number"
 RECORD = "INSERT INTO public.schema_migration (number, name, checksum) VALUES ($1, $2, $3)"
@@ -37,8 +43,7 @@ async def migrate(pool: Pool, folder: Path) -> None:
     """Runs the files of the folder that have not run yet. Ends the process on a schema that does not fit."""
     files = {int(path.name[:4]): path for path in sorted(folder.glob("[0-9]" * 4 + "_*.sql"))}
     async with pool.acquire() as connection:
-        # Two processes that make the table at once: the one that comes second is told in one of these ways.
-        with contextlib.suppress(asyncpg.UniqueViolationError, asyncpg.DuplicateTableError):
+        with contextlib.suppress(*MADE_BY_ANOTHER):
             await connection.execute(CREATE)
         while (path := await _next(connection, files)) is not None:
             log.info("migrated", file=path.name)
