@@ -567,3 +567,23 @@ def test_an_ack_is_not_offered_while_it_would_not_be_durable(
         server.execute(f"ALTER SYSTEM RESET {setting}", "SELECT pg_reload_conf()")
     for service in (journal, gateway):
         eventually(f"{service.name} is ready", lambda s=service: ready(s))  # type: ignore[misc]
+
+
+def test_read_models_of_another_journal_are_offered_to_nobody_until_it_is_back(
+    stack: Stack,
+) -> None:
+    url = stack.urls["touchpoint"]
+    [(journal_id,)] = rows(url, "SELECT journal_id::text FROM journal.head")
+    assert publish_over(stack, "gRPC") == "DISPOSITION_RECORDED"
+    eventually("all is projected", lambda: status(stack).lag == 0)
+
+    rows(url, "UPDATE journal.head SET journal_id = gen_random_uuid() RETURNING 1")
+    stack.touchpoints[0].kill()
+    start(stack.touchpoints[0])
+
+    eventually("scoring is not ready", lambda: not_ready(stack.scoring))
+    assert "projection stands still" in stack.scoring.log.read_text()
+    rows(url, f"UPDATE journal.head SET journal_id = '{journal_id}' RETURNING 1")
+    stack.touchpoints[0].kill()
+    start(stack.touchpoints[0])
+    eventually("scoring is ready", lambda: ready(stack.scoring))
