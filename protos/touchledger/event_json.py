@@ -88,7 +88,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _TwiceInObject:
     if len(value) == len(pairs):
         return value
     seen: set[str] = set()
-    return _TwiceInObject(next(key for key, _ in pairs if key in seen or seen.add(key)))  # type: ignore[func-returns-value]
+    return _TwiceInObject(next(key for key, _ in pairs if key in seen or seen.add(key)))  # type: ignore[func-returns-value]  # None is what is meant
 
 
 # A string matches to its end, or to the end of the text, so that the scan stays linear on any input.

@@ -19,13 +19,13 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from services.chassis.errors import HEALTH
+
 tracer = trace.get_tracer("touchledger")
 propagator = TraceContextTextMapPropagator()
 
 # What a stop waits for the collector to take the last spans.
 LAST_SPANS_SECONDS_MAX = 2.0
-# Calls of these come every second or so from probes and would bury the rest.
-UNTRACED = "/grpc.health."
 
 
 @contextmanager
@@ -92,8 +92,9 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
     ) -> grpc.RpcMethodHandler:
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
-        # A stream lives as long as its reader, so a span of it would tell nothing.
-        if handler is None or handler.unary_unary is None or method.startswith(UNTRACED):
+        # A stream lives as long as its reader, so a span of it would tell nothing; calls of probes come every
+        # second or so and would bury the rest.
+        if handler is None or handler.unary_unary is None or method.startswith(HEALTH):
             return handler
         metadata = dict(handler_call_details.invocation_metadata)
 

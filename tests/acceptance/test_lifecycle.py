@@ -338,7 +338,7 @@ def test_a_publish_under_way_is_answered_although_all_are_asked_to_stop(
             codes = [threads.submit(service.stop) for service in asked]
             # Only then is the answer possible.
             for address in closing:
-                eventually(f"{address} is closed", lambda at=address: closed(at), DEADLINE_SECONDS)  # type: ignore[misc]
+                eventually(f"{address} is closed", lambda at=address: closed(at), DEADLINE_SECONDS)  # type: ignore[misc]  # of a default in a lambda
         assert answer.result(DEADLINE_SECONDS) == "DISPOSITION_RECORDED"
         assert [code.result() for code in codes] == [0, 0]
 
@@ -540,7 +540,7 @@ def test_a_database_that_stops_or_crashes_under_load_loses_nothing_and_all_recov
 def assert_all_wait(stack: Stack, load: Load) -> None:
     load.wait_for_failure()
     for service in stack.services:
-        eventually(f"{service.name} is not ready", lambda s=service: not_ready(s))  # type: ignore[misc]
+        eventually(f"{service.name} is not ready", lambda s=service: not_ready(s))  # type: ignore[misc]  # of a default in a lambda
         assert health(service, "liveness") == SERVING
     assert request(stack, "GET", "/livez")[0] == 200
     assert request(stack, "GET", "/readyz")[0] == 503
@@ -549,7 +549,7 @@ def assert_all_wait(stack: Stack, load: Load) -> None:
 def assert_all_work(stack: Stack, load: Load) -> None:
     load.wait_for_more()
     for service in stack.services:
-        eventually(f"{service.name} is ready", lambda s=service: ready(s))  # type: ignore[misc]
+        eventually(f"{service.name} is ready", lambda s=service: ready(s))  # type: ignore[misc]  # of a default in a lambda
 
 
 @pytest.mark.parametrize("setting", ["fsync", "full_page_writes", "synchronous_commit"])
@@ -560,13 +560,13 @@ def test_an_ack_is_not_offered_while_it_would_not_be_durable(
     server.execute(f"ALTER SYSTEM SET {setting} = off", "SELECT pg_reload_conf()")
     try:
         for service in (journal, gateway):
-            eventually(f"{service.name} is not ready", lambda s=service: not_ready(s))  # type: ignore[misc]
+            eventually(f"{service.name} is not ready", lambda s=service: not_ready(s))  # type: ignore[misc]  # of a default in a lambda
         assert f'"reason": "{setting}=off"' in journal.log.read_text()
         assert health(journal, "liveness") == SERVING
     finally:
         server.execute(f"ALTER SYSTEM RESET {setting}", "SELECT pg_reload_conf()")
     for service in (journal, gateway):
-        eventually(f"{service.name} is ready", lambda s=service: ready(s))  # type: ignore[misc]
+        eventually(f"{service.name} is ready", lambda s=service: ready(s))  # type: ignore[misc]  # of a default in a lambda
 
 
 def test_read_models_of_another_journal_are_offered_to_nobody_until_it_is_back(

@@ -65,7 +65,7 @@ def collector() -> Iterator[tuple[Collector, int]]:
     """A collector that listens, and its port."""
     servicer = Collector()
     server = grpc.server(futures.ThreadPoolExecutor(4))
-    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(  # type: ignore[no-untyped-call]
+    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(  # type: ignore[no-untyped-call]  # generated
         servicer, server
     )
     port = server.add_insecure_port("127.0.0.1:0")
