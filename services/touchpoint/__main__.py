@@ -9,6 +9,7 @@ from services.chassis.server import Server, run_process
 from services.touchpoint.journal import Journal
 from services.touchpoint.servicer import JournalServicer
 from services.touchpoint.settings import Settings
+from services.touchpoint.unsealed import seal_unsealed
 from touchledger.v1 import journal_pb2_grpc
 
 NAME = "touchpoint"
@@ -27,6 +28,7 @@ async def main() -> None:
             configured, name=NAME, size_max=CONNECTIONS_MAX, lock_timeout=LOCK_TIMEOUT
         ) as pool:
             await migrate(pool, Path(__file__).parent / "sql")
+            await seal_unsealed(pool)
 
             async def ready() -> str:
                 gaps = await durability_gaps(pool)

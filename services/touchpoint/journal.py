@@ -4,23 +4,21 @@ It knows nothing of what events say; the gateway has checked and encoded them.
 """
 
 import asyncio
-import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 import asyncpg
 import structlog
-from eventsourcing.persistence import StoredEvent
 
-from services.chassis.errors import Conflict, Corrupt, Exhausted, Unavailable
+from services.chassis.errors import Conflict, Corrupt, Unavailable
 from services.chassis.postgres import Pool
+from services.touchpoint.appender import Also, Appender, Result
+from services.touchpoint.row import Rows
 
 log = structlog.get_logger()
 
-# Requests that wait for their turn to append; beyond it they are told to come back, rather than wait past
-# their own deadlines and be repeated while still in the queue.
-APPENDS_WAITING_MAX = 256
 PAGE_EVENTS_MAX = 1000
 # A page travels as one message, of which the transport takes 8 MiB.
 PAGE_BYTES_MAX = 1024 * 1024
@@ -28,37 +26,7 @@ PAGE_BYTES_MAX = 1024 * 1024
 POLL_SECONDS = 0.1
 HEARTBEAT_SECONDS = 5.0
 
-# Any number that nothing else in the database locks. Under it positions commit in order: a reader that has
-# read 7 never looks for 6 again. Advisory rather than LOCK TABLE, which would collide with VACUUM.
-# It is a statement of its own: a statement takes its snapshot before it waits, so one that locked and read
-# at once would read the state from before the wait.
-LOCK = "SELECT pg_advisory_xact_lock(7310114002)"
-STORED = """
-SELECT originator_id, notification_id, content_digest
-  FROM journal.stored_events
- WHERE originator_id = ANY($1::uuid[]) AND originator_version = 1
-"""
-# Time and position agree in order, whatever the clock does.
-HEAD_TO_APPEND = """
-SELECT journal_id, position, greatest(clock_timestamp(), recorded_at) AS recorded_at FROM journal.head
-"""
-MOVE_HEAD = "UPDATE journal.head SET position = $1, recorded_at = $2"
 HEAD = "SELECT journal_id, position FROM journal.head"
-COLUMNS = (
-    "originator_id",
-    "originator_version",
-    "topic",
-    "state",
-    "notification_id",
-    "tenant",
-    "source",
-    "recorded_at",
-    "received_at",
-    "sent_at",
-    "content_digest",
-    "state_digest",
-    "traceparent",
-)
 # Under the append lock, shared: an append that holds it has read the clock already and is not to be seen yet.
 LOCK_TO_LOOK = "SELECT pg_advisory_xact_lock_shared(7310114002)"
 HEAD_AND_CLOCK = """
@@ -75,46 +43,13 @@ SELECT notification_id, tenant, source, topic, state, recorded_at, received_at, 
 """
 
 
-@dataclass(frozen=True)
-class Entry(StoredEvent):
-    """One event to store: the library's, and what decides whether a repeated id has the same content."""
-
-    content_digest: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """What the entries of one request share."""
-
-    tenant: str
-    source: str
-    received_at: datetime | None
-    sent_at: datetime | None
-    traceparent: str
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """Stored by this call."""
-
-    position: int
-
-
-@dataclass(frozen=True, slots=True)
-class Duplicate:
-    """Stored before with the same content, there."""
-
-    position: int
-
-
-@dataclass(frozen=True, slots=True)
-class IdConflict:
-    """The id is stored with other content, there."""
-
-    position: int
-
-
-Result = Recorded | Duplicate | IdConflict
+STREAM = """
+SELECT originator_id, originator_version, topic, state, notification_id, recorded_at
+  FROM journal.stored_events
+ WHERE originator_id = $1 AND originator_version > $2
+ ORDER BY originator_version
+ LIMIT $3
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,80 +63,44 @@ class Page:
 class Journal:
     """Append, and read in order. Several processes may do both on one database."""
 
-    def __init__(self, pool: Pool, *, journal_id: str, stopping: asyncio.Event) -> None:
-        self.journal_id = journal_id
+    def __init__(self, pool: Pool, *, journal_id: UUID, stopping: asyncio.Event) -> None:
+        self.journal_id = str(journal_id)
         self._pool = pool
         self._stopping = stopping
-        self._waiting = 0
-        # One connection of this process waits for the append lock, and not the whole pool.
-        self._turn = asyncio.Lock()
+        self._appender = Appender(pool, journal_id=journal_id)
         self._appended = asyncio.Event()
 
     @classmethod
     async def open(cls, pool: Pool, *, stopping: asyncio.Event) -> "Journal":
         head = await pool.fetchrow(HEAD)
         assert head is not None, "0001_journal.sql inserts the row"
-        return cls(pool, journal_id=str(head["journal_id"]), stopping=stopping)
+        return cls(pool, journal_id=head["journal_id"], stopping=stopping)
 
-    async def append(self, entries: Sequence[Entry], attempt: Attempt) -> list[Result]:
-        """One result for each entry, in order, once the new ones are durable."""
-        if self._waiting >= APPENDS_WAITING_MAX:
-            raise Exhausted("fewer appends at once", got=f"{self._waiting} waiting")
-        self._waiting += 1
-        try:
-            async with self._turn, self._pool.acquire() as connection, connection.transaction():
-                await connection.execute(LOCK)
-                results = await self._append(connection, entries, attempt)
-        finally:
-            self._waiting -= 1
+    async def append(self, rows: Rows) -> list[Result]:
+        """Stores published facts: one result for each, in order, once the new ones are durable."""
+        results = await self._appender.append(rows)
+        self._tell_readers()
+        return results
+
+    async def decide(self, rows: Rows, *, also: Also | None = None) -> list[Result]:
+        """Stores all of these events, each the next version of its stream, or raises VersionConflict.
+
+        `also` stores something more in their transaction: in few milliseconds, as others wait behind it.
+        """
+        results = await self._appender.append(rows, decides=True, also=also)
+        self._tell_readers()
+        return results
+
+    def _tell_readers(self) -> None:
         # A hint: readers also look by themselves, every POLL_SECONDS.
         self._appended.set()
         self._appended = asyncio.Event()
-        return results
 
-    async def _append(
-        self,
-        connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]",
-        entries: Sequence[Entry],
-        attempt: Attempt,
-    ) -> list[Result]:
-        stored = await connection.fetch(STORED, [entry.originator_id for entry in entries])
-        known = {row[0]: (row[1], row[2]) for row in stored}
-        head = self._ours(await connection.fetchrow(HEAD_TO_APPEND))
-        position, recorded_at = head["position"], head["recorded_at"]
-        rows, results = [], list[Result]()
-        for entry in entries:
-            if seen := known.get(entry.originator_id):
-                first, digest = seen
-                same = digest == entry.content_digest
-                results.append(Duplicate(first) if same else IdConflict(first))
-                continue
-            position += 1
-            known[entry.originator_id] = position, entry.content_digest
-            results.append(Recorded(position))
-            rows.append(
-                (
-                    entry.originator_id,
-                    entry.originator_version,
-                    entry.topic,
-                    entry.state,
-                    position,
-                    attempt.tenant,
-                    attempt.source,
-                    recorded_at,
-                    attempt.received_at,
-                    attempt.sent_at,
-                    entry.content_digest,
-                    hashlib.sha256(entry.state).digest(),
-                    attempt.traceparent,
-                )
-            )
-        if rows:
-            await connection.copy_records_to_table(
-                "stored_events", schema_name="journal", columns=COLUMNS, records=rows
-            )
-            await connection.execute(MOVE_HEAD, position, recorded_at)
-        return results
+    async def stream(
+        self, originator_id: UUID, *, after: int = -1, limit: int | None = None
+    ) -> list[asyncpg.Record]:
+        """The events of one stream in the order of their versions, those after a version."""
+        return await self._pool.fetch(STREAM, originator_id, after, limit)
 
     async def head(self) -> int:
         """The last position. The journal's id is checked with it: a restored journal has another one."""

@@ -6,6 +6,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import UUID
 
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -14,7 +15,7 @@ from google.protobuf.message import Message
 from services.gateway.access import Caller
 from services.gateway.encoding import encode
 from services.gateway.keyring import Keyring
-from services.touchpoint.identity import originator_id
+from services.touchpoint.identity import PublishedStreams
 from tests.support.events import of_every_body
 from touchledger.v1 import (  # noqa: F401  # importing them fills the pool
     events_pb2,
@@ -95,12 +96,13 @@ def _scalar(field: FieldDescriptor) -> object:
 
 def stored() -> Iterator[tuple[str, dict[str, str]]]:
     """What the journal holds of a full event of each body."""
+    streams = PublishedStreams(CALLER.tenant, CALLER.source)
     for kind, event in of_every_body().items():
         entry = encode(event, CALLER, KEYRING)
         yield (
             kind,
             {
-                "originator_id": str(originator_id(CALLER.tenant, CALLER.source, entry.event_id)),
+                "originator_id": str(UUID(bytes=streams.originator_id(entry.event_id))),
                 "topic": entry.topic,
                 "state": entry.event.hex(),
                 "content_digest": entry.content_digest.hex(),

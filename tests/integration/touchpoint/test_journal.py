@@ -2,12 +2,12 @@
 
 import asyncio
 import contextlib
-import dataclasses
 import hashlib
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
+from uuid import UUID
 
 import asyncpg
 import grpc
@@ -16,24 +16,17 @@ from structlog.testing import CapturingLogger
 
 from services.chassis.errors import Conflict, Corrupt, Exhausted, Unavailable
 from services.chassis.postgres import Connection, Pool
+from services.touchpoint import appender
 from services.touchpoint import journal as journal_module
-from services.touchpoint.identity import originator_id
-from services.touchpoint.journal import (
-    Attempt,
-    Duplicate,
-    Entry,
-    IdConflict,
-    Journal,
-    Page,
-    Recorded,
-    Result,
-)
+from services.touchpoint.appender import Outcome
+from services.touchpoint.journal import Journal, Page
+from services.touchpoint.row import Attempt, Entry, encode
 from services.touchpoint.servicer import JournalServicer
+from tests.support.entries import TOPIC, append, attempt, duplicate, entry, id_conflict, recorded
 from touchledger.v1 import journal_pb2
 
 DEADLINE_SECONDS = 20
 APPEND_LOCK = 7310114002
-TOPIC = "touchledger.interaction.v1"
 
 
 @pytest.fixture
@@ -72,35 +65,9 @@ async def outside(url: str) -> AsyncIterator[Connection]:
     await connection.close()
 
 
-def entry(
-    event_id: str, content: str = "as ever", *, tenant: str = "acme", source: str = "till"
-) -> Entry:
-    return Entry(
-        originator_id=originator_id(tenant, source, event_id),
-        originator_version=1,
-        topic=TOPIC,
-        state=f"{event_id} {content}".encode(),
-        content_digest=hashlib.sha256(content.encode()).digest(),
-    )
-
-
 def unstorable(event_id: str) -> Entry:
     """One that the database refuses, after others of its request were sent to it."""
-    return dataclasses.replace(entry(event_id), content_digest=b"too short")
-
-
-def attempt(*, tenant: str = "acme", source: str = "till", traceparent: str = "") -> Attempt:
-    return Attempt(
-        tenant=tenant,
-        source=source,
-        received_at=datetime(2026, 8, 3, 10, tzinfo=UTC),
-        sent_at=None,
-        traceparent=traceparent,
-    )
-
-
-async def append(journal: Journal, *entries: Entry) -> list[Result]:
-    return await journal.append(entries, attempt())
+    return entry(event_id)._replace(content_digest=b"too short")
 
 
 async def positions(pool: Pool) -> list[int]:
@@ -192,8 +159,8 @@ async def test_concurrent_appends_of_several_processes_get_dense_positions_in_co
 
 
 async def test_a_request_gets_positions_in_its_own_order(journal: Journal) -> None:
-    assert [Recorded(1), Recorded(2)] == await append(journal, entry("b"), entry("a"))
-    assert [Recorded(3)] == await append(journal, entry("c"))
+    assert [recorded(1), recorded(2)] == await append(journal, entry("b"), entry("a"))
+    assert [recorded(3)] == await append(journal, entry("c"))
 
 
 async def test_what_was_sent_is_what_is_stored(journal: Journal, journal_pool: Pool) -> None:
@@ -206,13 +173,13 @@ async def test_what_was_sent_is_what_is_stored(journal: Journal, journal_pool: P
         traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
     )
     before = await journal_pool.fetchval("SELECT clock_timestamp()")
-    await journal.append([sent], given)
+    await journal.append(encode(given, [sent]))
     row = await journal_pool.fetchrow("SELECT * FROM journal.stored_events")
     assert row is not None
     stored = dict(row)
     assert before <= stored.pop("recorded_at") <= datetime.now(UTC) + timedelta(seconds=1)
     assert stored == {
-        "originator_id": sent.originator_id,
+        "originator_id": UUID(bytes=sent.originator_id),
         "originator_version": 1,
         "topic": TOPIC,
         "state": sent.state,
@@ -239,7 +206,7 @@ async def test_a_duplicate_answers_the_first_position(
     journal: Journal, others: list[Journal]
 ) -> None:
     await append(journal, entry("a"), entry("b"))
-    assert [Duplicate(2), Recorded(3), Duplicate(1)] == await append(
+    assert [duplicate(2), recorded(3), duplicate(1)] == await append(
         others[0], entry("b"), entry("c"), entry("a")
     )
     assert await journal.head() == 3
@@ -249,8 +216,8 @@ async def test_a_duplicate_keeps_what_the_first_attempt_said(
     journal: Journal, journal_pool: Pool
 ) -> None:
     first = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    await journal.append([entry("a")], attempt(traceparent=first))
-    await journal.append([entry("a")], attempt(traceparent=first.replace("b7ad", "ffff")))
+    await journal.append(encode(attempt(traceparent=first), [entry("a")]))
+    await journal.append(encode(attempt(traceparent=first.replace("b7ad", "ffff")), [entry("a")]))
     assert first == await journal_pool.fetchval("SELECT traceparent FROM journal.stored_events")
 
 
@@ -258,7 +225,7 @@ async def test_same_id_with_other_content_is_a_conflict(
     journal: Journal, journal_pool: Pool
 ) -> None:
     await append(journal, entry("a", "four stars"))
-    assert [Recorded(2), IdConflict(1), Recorded(3)] == await append(
+    assert [recorded(2), id_conflict(1), recorded(3)] == await append(
         journal, entry("b"), entry("a", "one star"), entry("c")
     )
     state = "SELECT state FROM journal.stored_events WHERE notification_id = 1"
@@ -269,11 +236,11 @@ async def test_duplicates_and_conflicts_within_one_request_are_told_apart(
     journal: Journal, journal_pool: Pool
 ) -> None:
     assert [
-        Recorded(1),
-        Duplicate(1),
-        IdConflict(1),
-        Recorded(2),
-        Duplicate(1),
+        recorded(1),
+        duplicate(1),
+        id_conflict(1),
+        recorded(2),
+        duplicate(1),
     ] == await append(journal, entry("a"), entry("a"), entry("a", "other"), entry("b"), entry("a"))
     assert await positions(journal_pool) == [1, 2]
 
@@ -285,7 +252,9 @@ async def test_the_same_event_through_two_processes_at_once_is_stored_once(
         answers = await asyncio.gather(
             *(append(through, entry(f"{round_}")) for through in [journal, *others])
         )
-        assert [Recorded] == [type(each) for [each] in answers if not isinstance(each, Duplicate)]
+        outcomes = [each.outcome for [each] in answers]
+        assert outcomes.count(Outcome.RECORDED) == 1
+        assert outcomes.count(Outcome.DUPLICATE) == 3
         assert {round_ + 1} == {each.position for [each] in answers}
     assert list(range(1, 21)) == await positions(journal_pool)
 
@@ -295,13 +264,15 @@ async def test_tenants_and_sources_with_the_same_event_id_do_not_collide(
 ) -> None:
     results = [
         await journal.append(
-            [entry("1", f"of {tenant} {source}", tenant=tenant, source=source)],
-            attempt(tenant=tenant, source=source),
+            encode(
+                attempt(tenant=tenant, source=source),
+                [entry("1", f"of {tenant} {source}", tenant=tenant, source=source)],
+            )
         )
         for tenant in ("acme", "acm", "other")
         for source in ("till", "etill", "web")
     ]
-    assert [[Recorded(position)] for position in range(1, 10)] == results
+    assert [[recorded(position)] for position in range(1, 10)] == results
 
 
 # Failures
@@ -314,7 +285,7 @@ async def test_a_failed_append_stores_nothing_and_draws_no_position(
     with pytest.raises(asyncpg.CheckViolationError):
         await append(journal, entry("b"), entry("c"), unstorable("d"))
     assert await positions(journal_pool) == [1]
-    assert [Recorded(2), Duplicate(1)] == await append(journal, entry("c"), entry("a"))
+    assert [recorded(2), duplicate(1)] == await append(journal, entry("c"), entry("a"))
     assert await positions(journal_pool) == [1, 2]
 
 
@@ -343,22 +314,29 @@ async def test_an_append_whose_connection_dies_stores_nothing_and_the_next_one_w
         )
         with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
             await dying
-    assert [Recorded(1)] == await append(journal, entry("a"))
+    assert [recorded(1)] == await append(journal, entry("a"))
 
 
-async def test_an_append_that_its_caller_gave_up_frees_its_place_and_the_lock(
+async def test_an_append_that_its_caller_gave_up_frees_its_place_and_is_stored_only_if_it_had_begun(
     journal: Journal,
     outside: Connection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(journal_module, "APPENDS_WAITING_MAX", 1)
+    monkeypatch.setattr(appender, "APPENDS_WAITING_MAX", 2)
     async with AppendLock(outside) as lock:
-        given_up = asyncio.create_task(append(journal, entry("a")))
+        begun = asyncio.create_task(append(journal, entry("begun")))
         await until(lock.is_waited_for)
-        given_up.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await given_up
-    assert [Recorded(1)] == await append(journal, entry("b"))
+        waiting = asyncio.create_task(append(journal, entry("waiting")))
+        # One turn of the loop, in which it gets its place.
+        await asyncio.sleep(0)
+        for given_up in (begun, waiting):
+            given_up.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await given_up
+        after = [asyncio.create_task(append(journal, entry(each))) for each in ("a", "b")]
+        await asyncio.sleep(0)
+    assert [[recorded(2)], [recorded(3)]] == await asyncio.gather(*after)
+    assert [duplicate(1), recorded(4)] == await append(journal, entry("begun"), entry("waiting"))
 
 
 async def test_beyond_the_bound_of_waiting_appends_callers_are_told_to_come_back(
@@ -366,7 +344,7 @@ async def test_beyond_the_bound_of_waiting_appends_callers_are_told_to_come_back
     outside: Connection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(journal_module, "APPENDS_WAITING_MAX", 5)
+    monkeypatch.setattr(appender, "APPENDS_WAITING_MAX", 5)
     async with AppendLock(outside) as lock:
         waiting = [asyncio.create_task(append(journal, entry(f"{index}"))) for index in range(5)]
         await until(lock.is_waited_for)
@@ -376,7 +354,7 @@ async def test_beyond_the_bound_of_waiting_appends_callers_are_told_to_come_back
     assert refused.value.problem.retry_after.ToNanoseconds() > 0
     results = await asyncio.gather(*waiting)
     assert {1, 2, 3, 4, 5} == {result.position for [result] in results}
-    assert [Recorded(6)] == await append(journal, entry("one too many"))
+    assert [recorded(6)] == await append(journal, entry("one too many"))
 
 
 async def test_readers_read_while_appends_wait_for_their_turn(
@@ -650,7 +628,7 @@ async def test_appends_go_on_while_vacuum_or_an_index_build_holds_its_lock(
         await outside.execute("LOCK TABLE journal.stored_events IN SHARE UPDATE EXCLUSIVE MODE")
         await outside.execute("LOCK TABLE journal.head IN SHARE UPDATE EXCLUSIVE MODE")
         async with asyncio.timeout(DEADLINE_SECONDS):
-            assert [Recorded(1)] == await append(journal, entry("a"))
+            assert [recorded(1)] == await append(journal, entry("a"))
 
 
 async def test_maintenance_runs_to_its_end_under_constant_appends(

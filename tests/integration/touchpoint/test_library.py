@@ -1,7 +1,6 @@
 """The eventsourcing library reads the journal's table as its own, and can't write to it."""
 
 import asyncio
-import hashlib
 import os
 import subprocess
 import sys
@@ -15,26 +14,17 @@ from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastor
 from eventsourcing.utils import Environment
 
 from services.chassis.postgres import Pool
-from services.touchpoint.identity import originator_id
-from services.touchpoint.journal import Attempt, Duplicate, Entry, Journal, Recorded
+from services.touchpoint.journal import Journal
+from tests.support.entries import append, duplicate, entry, recorded
 
 DEADLINE_SECONDS = 20
 TOPICS = ("touchledger.interaction.v1", "touchledger.feedback_received.v1")
-EVENTS = [
-    Entry(
-        originator_id=originator_id("acme", "till", f"event-{index}"),
-        originator_version=1,
-        topic=TOPICS[index % 2],
-        state=f"state {index}".encode(),
-        content_digest=hashlib.sha256(str(index).encode()).digest(),
-    )
-    for index in range(25)
-]
-ATTEMPT = Attempt(tenant="acme", source="till", received_at=None, sent_at=None, traceparent="")
+EVENTS = [entry(f"event-{index}")._replace(topic=TOPICS[index % 2]) for index in range(25)]
+FIRST_STREAM = UUID(bytes=EVENTS[0].originator_id)
 # A journal of 25 events; position n is EVENTS[n - 1].
 NOTIFICATIONS = [
     Notification(
-        originator_id=each.originator_id,
+        originator_id=UUID(bytes=each.originator_id),
         originator_version=1,
         topic=each.topic,
         state=each.state,
@@ -47,7 +37,7 @@ NOTIFICATIONS = [
 @pytest.fixture
 async def journal(journal_pool: Pool) -> Journal:
     journal = await Journal.open(journal_pool, stopping=asyncio.Event())
-    await journal.append(EVENTS, ATTEMPT)
+    await append(journal, *EVENTS)
     return journal
 
 
@@ -107,8 +97,9 @@ def test_its_last_notification_is_our_head(recorder: PostgresApplicationRecorder
 
 
 def test_its_stream_of_an_event_is_that_event(recorder: PostgresApplicationRecorder) -> None:
-    assert recorder.select_events(EVENTS[7].originator_id) == [
-        StoredEvent(EVENTS[7].originator_id, 1, EVENTS[7].topic, EVENTS[7].state)
+    stream = UUID(bytes=EVENTS[7].originator_id)
+    assert recorder.select_events(stream) == [
+        StoredEvent(stream, 1, EVENTS[7].topic, EVENTS[7].state)
     ]
     assert recorder.select_events(uuid4()) == []
 
@@ -142,9 +133,9 @@ async def test_its_writer_is_refused_and_writes_nothing(
         await asyncio.to_thread(recorder.insert_events, [foreign(stream)])
     await assert_untouched(journal, recorder)
     # No lock is left behind either.
-    ours = Entry(stream, 1, TOPICS[0], b"through the journal", content_digest=bytes(32))
+    ours = entry("ours")._replace(originator_id=stream.bytes)
     async with asyncio.timeout(DEADLINE_SECONDS):
-        assert await journal.append([ours], ATTEMPT) == [Recorded(26)]
+        assert await append(journal, ours) == [recorded(26)]
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -158,12 +149,12 @@ async def test_its_writer_is_refused_even_after_it_has_set_up_all_that_it_create
     """It creates what does not exist: a type and a function, which its mode that loses events calls."""
     recorder.create_table()
     recorder.datastore.enable_db_functions = in_a_database_function
-    for stream in (uuid4(), EVENTS[0].originator_id):
+    for stream in (uuid4(), FIRST_STREAM):
         with pytest.raises(IntegrityError):
             await asyncio.to_thread(recorder.insert_events, [foreign(stream, version)])
     await assert_untouched(journal, recorder)
     async with asyncio.timeout(DEADLINE_SECONDS):
-        assert await journal.append(EVENTS[:1], ATTEMPT) == [Duplicate(1)]
+        assert await append(journal, EVENTS[0]) == [duplicate(1)]
 
 
 def foreign(stream: UUID | str, version: int = 1) -> StoredEvent:

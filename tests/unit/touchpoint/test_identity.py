@@ -6,7 +6,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from services.touchpoint.identity import originator_id
+from services.touchpoint.identity import PublishedStreams
+
+
+def originator_id(tenant: str, source: str, event_id: str) -> UUID:
+    return UUID(bytes=PublishedStreams(tenant, source).originator_id(event_id))
+
 
 # A machine that is busy with the other tests is no finding.
 unhurried = settings(deadline=None)

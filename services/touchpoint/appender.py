@@ -1,0 +1,422 @@
+"""Group commit: requests that wait while a commit is under way go together into the next one.
+
+Each request gets its own results. A commit that fails with several requests in it is repeated one request at
+a time, so that one request which the database refuses harms no other.
+"""
+
+import asyncio
+import enum
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import NamedTuple, TypeVar
+from uuid import UUID
+
+import asyncpg
+
+from services.chassis.errors import DATABASE_AWAY, Corrupt, Exhausted
+from services.chassis.postgres import Connection, Pool
+from services.touchpoint import row, seal
+from services.touchpoint.row import Entry, Rows
+
+T = TypeVar("T")
+
+# Requests that wait for their turn to append, and the bytes in them; beyond it they are told to come back,
+# rather than wait past their own deadlines and be repeated while still in the queue.
+APPENDS_WAITING_MAX = 256
+APPEND_BYTES_WAITING_MAX = 64 * 1024 * 1024
+# One commit holds the append lock for some 20 ms at this size, and larger ones are not faster.
+COMMIT_EVENTS_MAX = 5000
+# Up to here one call is faster than COPY, which takes five round trips more (README).
+CALL_EVENTS_MAX = 100
+# A connection is free at once, unless readers have all of them.
+CONNECTION_SECONDS_MAX = 5.0
+# Ids that were stored lately, for a repeated request: a publisher repeats within seconds. About 30 MB.
+RECENT_MAX = 100_000
+# After a duplicate that the recent ids did not know, more are likely: a till sends its week again.
+COMMITS_WITH_LOOK_UP = 50
+
+PRIMARY_KEY = "stored_events_pkey"
+POSITION_KEYS = ("stored_events_notification_id_idx", "seals_pkey")
+STORED = """
+SELECT originator_id, notification_id, content_digest
+  FROM journal.stored_events
+ WHERE originator_id = ANY($1::text::uuid[]) AND originator_version = 1
+"""
+STREAMS = """
+SELECT originator_id, max(originator_version)
+  FROM journal.stored_events
+ WHERE originator_id = ANY($1::text::uuid[])
+ GROUP BY originator_id
+"""
+JOURNAL_ID = "SELECT journal_id FROM journal.head"
+TAKE_TURN = "SELECT journal_id, position, recorded_at, chain FROM journal.take_turn()"
+SEAL = "CALL journal.seal($1, $2, $3, $4, $5)"
+CALL = """
+SELECT journal_id, first_position
+  FROM journal.append($1, $2, $3, $4, $5, $6, $7, $8::text::uuid[], $9, $10, $11, $12, $13)
+"""
+
+
+class Outcome(enum.Enum):
+    """What became of one event."""
+
+    # Stored by this call.
+    RECORDED = enum.auto()
+    # Stored before with the same content.
+    DUPLICATE = enum.auto()
+    # The id is stored with other content.
+    ID_CONFLICT = enum.auto()
+
+
+class Result(NamedTuple):
+    """Where the event is, or where the one with the same id is."""
+
+    outcome: Outcome
+    position: int
+
+
+class VersionConflict(Exception):
+    """A decision was taken on an older state of its stream than the stored one; nothing is stored."""
+
+    def __init__(self, originator_id: UUID, *, expected: int, stored: int | None) -> None:
+        super().__init__(f"stream {originator_id}: expected version {expected}, stored is {stored}")
+        self.originator_id = originator_id
+
+
+class Next(NamedTuple):
+    """The event at this offset of the commit under way, whose position is not known yet."""
+
+    outcome: Outcome
+    offset: int
+
+
+# Where a published event is, as a position or as an offset, and its content digest.
+Seen = tuple[type[Result] | type[Next], int, bytes]
+
+
+# What a caller stores of its own in the transaction of its events.
+Also = Callable[[Connection], Awaitable[None]]
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """Events of one caller: published facts, or decisions with the versions that they are to have."""
+
+    rows: Rows
+    decides: bool
+    also: Also | None
+    done: "asyncio.Future[list[Result]]"
+
+
+@dataclass(slots=True)
+class Plan:
+    """What one commit stores, in the order of positions, and what each request is answered."""
+
+    chosen: list[tuple[Rows, Sequence[int]]]
+    # A range of offsets where all events of the request are new.
+    answers: list[range | list[Next | Result] | VersionConflict]
+
+    @property
+    def size(self) -> int:
+        return sum(len(indexes) for _, indexes in self.chosen)
+
+    def column(self, of: Callable[[Rows], list[T]]) -> list[T]:
+        values = list[T]()
+        for rows, indexes in self.chosen:
+            column = of(rows)
+            whole = len(indexes) == len(column)
+            values += column if whole else (column[index] for index in indexes)
+        return values
+
+
+class Appender:
+    """Stores the requests of one process in their order of arrival; other processes may store in between."""
+
+    def __init__(self, pool: Pool, *, journal_id: UUID) -> None:
+        self._pool = pool
+        self._journal_id = journal_id
+        self._waiting = deque[Request]()
+        self._requests_pending = 0
+        self._bytes_pending = 0
+        self._committing: asyncio.Task[None] | None = None
+        # The ids stored lately: the younger and the older half.
+        self._recent, self._less_recent = set[bytes](), set[bytes]()
+        self._look_ups_left = 0
+
+    async def append(
+        self, rows: Rows, *, decides: bool = False, also: Also | None = None
+    ) -> list[Result]:
+        """One result for each event, in order, once the new ones are durable.
+
+        Where the caller decides, its events must continue their streams: else VersionConflict, and `also` is
+        not called. What `also` raises is raised here, and nothing of the request is stored.
+        """
+        if not rows.entries:
+            return []
+        if self._requests_pending >= APPENDS_WAITING_MAX:
+            raise Exhausted("fewer appends at once", got=f"{self._requests_pending} waiting")
+        size = sum(map(len, rows.bodies))
+        if self._bytes_pending + size > APPEND_BYTES_WAITING_MAX:
+            raise Exhausted("fewer bytes at once", got=f"{self._bytes_pending} bytes waiting")
+        request = Request(rows, decides, also, asyncio.get_running_loop().create_future())
+        self._waiting.append(request)
+        self._requests_pending += 1
+        self._bytes_pending += size
+        if self._committing is None or self._committing.done():
+            self._committing = asyncio.create_task(self._commit_waiting(), name="group commit")
+        try:
+            return await request.done
+        finally:
+            self._requests_pending -= 1
+            self._bytes_pending -= size
+
+    async def _commit_waiting(self) -> None:
+        while requests := self._next_requests():
+            try:
+                await self._commit(requests)
+            except Exception as error:
+                if len(requests) == 1 or isinstance(error, (*DATABASE_AWAY, Corrupt)):
+                    _fail(requests, error)
+                else:
+                    await self._commit_one_by_one(requests)
+
+    async def _commit_one_by_one(self, requests: Sequence[Request]) -> None:
+        for request in requests:
+            try:
+                await self._commit([request])
+            except Exception as error:
+                _fail([request], error)
+
+    def _next_requests(self) -> list[Request]:
+        requests, events = list[Request](), 0
+        while self._waiting:
+            events += len(self._waiting[0].rows.entries)
+            if requests and events > COMMIT_EVENTS_MAX:
+                break
+            request = self._waiting.popleft()
+            # Its caller has given up: what has not begun need not be done.
+            if not request.done.cancelled():
+                requests.append(request)
+        return requests
+
+    async def _commit(self, requests: Sequence[Request]) -> None:
+        ids = [entry[0] for request in requests for entry in request.rows.entries]
+        async with self._pool.acquire(timeout=CONNECTION_SECONDS_MAX) as connection:
+            while True:
+                plan = await self._plan(connection, requests, ids)
+                callbacks = [
+                    request.also
+                    for request, answer in zip(requests, plan.answers, strict=True)
+                    if request.also and not isinstance(answer, VersionConflict)
+                ]
+                try:
+                    if callbacks:
+                        async with connection.transaction():
+                            first = await self._store(connection, plan)
+                            for also in callbacks:
+                                await also(connection)
+                    else:
+                        first = await self._store(connection, plan)
+                    break
+                except asyncpg.UniqueViolationError as error:
+                    if error.constraint_name in POSITION_KEYS:
+                        raise Corrupt("a head at the last position") from error
+                    if error.constraint_name != PRIMARY_KEY:
+                        raise
+                    # Whatever was stored by others is found by the look-up, so that each round stores or
+                    # leaves out at least one event more.
+                    self._look_ups_left = COMMITS_WITH_LOOK_UP
+        self._remember(ids)
+        for request, answer in zip(requests, plan.answers, strict=True):
+            if request.done.done():
+                continue
+            if isinstance(answer, VersionConflict):
+                request.done.set_exception(answer)
+            else:
+                request.done.set_result(_settled(answer, first))
+
+    async def _plan(
+        self, connection: Connection, requests: Sequence[Request], ids: list[bytes]
+    ) -> Plan:
+        unique = set(ids)
+        if self._look_ups_left > 0:
+            self._look_ups_left -= 1
+            suspects = unique
+        else:
+            suspects = unique & self._recent | unique & self._less_recent
+        if not suspects and len(unique) == len(ids) and not any(each.decides for each in requests):
+            return _plan_all_new(requests)
+        seen = dict[bytes, Seen]()
+        if suspects:
+            for stored in await connection.fetch(STORED, _uuids(suspects)):
+                seen[stored["originator_id"].bytes] = (
+                    Result,
+                    stored["notification_id"],
+                    stored["content_digest"],
+                )
+        streams = {
+            entry.originator_id for each in requests if each.decides for entry in each.rows.entries
+        }
+        versions = dict[bytes, int]()
+        if streams:
+            for originator_id, version in await connection.fetch(STREAMS, _uuids(streams)):
+                versions[originator_id.bytes] = version
+        return _plan_with_known(requests, seen, versions)
+
+    async def _store(self, connection: Connection, plan: Plan) -> int:
+        """The position of the first event that it stored."""
+        if not plan.size:
+            # A duplicate is answered from the journal that this process was started on, or not at all.
+            self._check(await connection.fetchval(JOURNAL_ID))
+            return 0
+        if plan.size <= CALL_EVENTS_MAX:
+            return await self._call(connection, plan)
+        return await self._copy(connection, plan)
+
+    async def _call(self, connection: Connection, plan: Plan) -> int:
+        attempts = [rows.attempt for rows, indexes in plan.chosen for _ in indexes]
+        entries = plan.column(attrgetter("entries"))
+        stored = await connection.fetchrow(
+            CALL,
+            self._journal_id,
+            seal.root_of(plan.column(attrgetter("leaves"))),
+            [attempt.tenant for attempt in attempts],
+            [attempt.source for attempt in attempts],
+            [attempt.received_at for attempt in attempts],
+            [attempt.sent_at for attempt in attempts],
+            [attempt.traceparent for attempt in attempts],
+            _uuids(entry.originator_id for entry in entries),
+            [entry.originator_version for entry in entries],
+            [entry.topic for entry in entries],
+            [entry.content_digest for entry in entries],
+            plan.column(attrgetter("state_digests")),
+            [entry.state for entry in entries],
+        )
+        assert stored is not None
+        self._check(stored["journal_id"])
+        return int(stored["first_position"])
+
+    async def _copy(self, connection: Connection, plan: Plan) -> int:
+        # Before the lock: what can be done outside of it.
+        root = seal.root_of(plan.column(attrgetter("leaves")))
+        bodies = plan.column(attrgetter("bodies"))
+        async with connection.transaction():
+            head = await connection.fetchrow(TAKE_TURN)
+            assert head is not None
+            self._check(head["journal_id"])
+            first, recorded_at = head["position"] + 1, head["recorded_at"]
+            last = head["position"] + len(bodies)
+            await connection.copy_to_table(
+                "stored_events",
+                schema_name="journal",
+                columns=row.COLUMNS,
+                format="binary",
+                source=_once(row.copy_of(first, recorded_at, bodies)),
+            )
+            chain = seal.chain_of(
+                head["chain"], first=first, last=last, recorded_at=recorded_at, root=root
+            )
+            await connection.execute(SEAL, first, last, recorded_at, root, chain)
+        return int(first)
+
+    def _check(self, journal_id: UUID) -> None:
+        if journal_id != self._journal_id:
+            raise Corrupt(f"the journal {self._journal_id} that this process was started on")
+
+    def _remember(self, ids: list[bytes]) -> None:
+        self._recent.update(ids)
+        if len(self._recent) > RECENT_MAX // 2:
+            self._recent, self._less_recent = set(), self._recent
+
+
+def _plan_all_new(requests: Sequence[Request]) -> Plan:
+    plan = Plan([], [])
+    for request in requests:
+        _choose_all(plan, request.rows)
+    return plan
+
+
+def _plan_with_known(
+    requests: Sequence[Request], seen: dict[bytes, Seen], versions: dict[bytes, int]
+) -> Plan:
+    """`seen`: the stored ones among the published events; `versions`: the last one of each stream."""
+    plan, offset = Plan([], []), 0
+    for request in requests:
+        if request.decides:
+            conflict = _continue_streams(request.rows.entries, versions)
+            if conflict:
+                plan.answers.append(conflict)
+            else:
+                _choose_all(plan, request.rows)
+                offset += len(request.rows.entries)
+            continue
+        indexes, answer = list[int](), list[Next | Result]()
+        for index, entry in enumerate(request.rows.entries):
+            if entry.originator_id in seen:
+                place, number, content_digest = seen[entry.originator_id]
+                same = content_digest == entry.content_digest
+                answer.append(place(Outcome.DUPLICATE if same else Outcome.ID_CONFLICT, number))
+                continue
+            seen[entry.originator_id] = Next, offset, entry.content_digest
+            answer.append(Next(Outcome.RECORDED, offset))
+            indexes.append(index)
+            offset += 1
+        plan.chosen.append((request.rows, indexes))
+        plan.answers.append(answer)
+    return plan
+
+
+def _choose_all(plan: Plan, rows: Rows) -> None:
+    start, count = plan.size, len(rows.entries)
+    plan.chosen.append((rows, range(count)))
+    plan.answers.append(range(start, start + count))
+
+
+def _continue_streams(
+    entries: Sequence[Entry], versions: dict[bytes, int]
+) -> VersionConflict | None:
+    """Notes the new versions, all of them or, on a conflict, none."""
+    continued = dict[bytes, int]()
+    for entry in entries:
+        stored = continued.get(entry.originator_id, versions.get(entry.originator_id))
+        # A stream starts at 1, or at 0 where its application counts so.
+        fits = (
+            entry.originator_version in (0, 1)
+            if stored is None
+            else (entry.originator_version == stored + 1)
+        )
+        if not fits:
+            return VersionConflict(
+                UUID(bytes=entry.originator_id),
+                expected=entry.originator_version - 1,
+                stored=stored,
+            )
+        continued[entry.originator_id] = entry.originator_version
+    versions.update(continued)
+    return None
+
+
+def _settled(answer: range | list[Next | Result], first: int) -> list[Result]:
+    if isinstance(answer, range):
+        return [Result(Outcome.RECORDED, first + offset) for offset in answer]
+    return [
+        Result(each.outcome, first + each.offset) if isinstance(each, Next) else each
+        for each in answer
+    ]
+
+
+def _fail(requests: Sequence[Request], error: Exception) -> None:
+    for request in requests:
+        if not request.done.done():
+            request.done.set_exception(error)
+
+
+def _uuids(ids: Iterable[bytes]) -> str:
+    """An array as one text: asyncpg looks at each element of a list, at 0.2 us an event."""
+    return "{" + ",".join(map(bytes.hex, ids)) + "}"
+
+
+async def _once(data: bytes) -> AsyncIterator[bytes]:
+    yield data

@@ -1,0 +1,161 @@
+"""How an event lies in the journal's table: the bytes of its COPY row, and the leaf that seals it.
+
+A leaf is SHA-256(0x00 ‖ fields), where the fields are those of SEALED in that order as PostgreSQL's binary
+format has them: four bytes of length (FFFFFFFF for NULL), then text as UTF-8, numbers as eight bytes, times
+as eight bytes of microseconds since 2000-01-01 UTC, big end first. The state is sealed through its digest, so
+that an erased state leaves the proof whole. Position and recorded_at are sealed once for each commit
+(seal.py): nothing has to be hashed again when they become known, under the append lock.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import asyncpg
+
+SEALED = (
+    "tenant",
+    "source",
+    "received_at",
+    "sent_at",
+    "traceparent",
+    "originator_id",
+    "originator_version",
+    "topic",
+    "content_digest",
+    "state_digest",
+)
+COLUMNS = ("notification_id", "recorded_at", *SEALED, "state")
+
+LEAF = b"\x00"
+COPY_HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
+COPY_TRAILER = b"\xff\xff"
+FIELD_COUNT = len(COLUMNS).to_bytes(2, "big")
+EIGHT = (8).to_bytes(4, "big")
+SIXTEEN = (16).to_bytes(4, "big")
+THIRTY_TWO = (32).to_bytes(4, "big")
+NULL = b"\xff\xff\xff\xff"
+POSTGRES_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What the events of one request share."""
+
+    tenant: str
+    source: str
+    received_at: datetime | None
+    sent_at: datetime | None
+    traceparent: str
+
+
+class Entry(NamedTuple):
+    """One event to store. The content digest decides whether a repeated id has the same content."""
+
+    originator_id: bytes
+    originator_version: int
+    topic: str
+    state: bytes
+    content_digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The events of one request, encoded before their turn to be stored; all lists have one item an event."""
+
+    attempt: Attempt
+    entries: list[Entry]
+    state_digests: list[bytes]
+    leaves: list[bytes]
+    # What COPY wants of each row after notification_id and recorded_at.
+    bodies: list[bytes]
+
+
+def encode(attempt: Attempt, entries: Iterable[Entry]) -> Rows:
+    shared = _shared(attempt)
+    sha256 = hashlib.sha256
+    stream_parts = dict[tuple[int, str], bytes]()
+    rows = Rows(attempt, list(entries), [], [], [])
+    for originator_id, version, topic, state, content_digest in rows.entries:
+        # Few kinds of events in a request, so each is encoded once.
+        kind = stream_parts.get((version, topic))
+        if kind is None:
+            kind = EIGHT + version.to_bytes(8, "big") + _text(topic)
+            stream_parts[version, topic] = kind
+        state_digest = sha256(state).digest()
+        fields = b"".join(
+            (
+                shared,
+                SIXTEEN,
+                originator_id,
+                kind,
+                len(content_digest).to_bytes(4, "big"),
+                content_digest,
+                THIRTY_TWO,
+                state_digest,
+            )
+        )
+        rows.state_digests.append(state_digest)
+        rows.leaves.append(sha256(LEAF + fields).digest())
+        rows.bodies.append(b"".join((fields, len(state).to_bytes(4, "big"), state)))
+    return rows
+
+
+def leaf(stored: asyncpg.Record) -> bytes:
+    """The leaf of a stored row, from its columns by name."""
+    fields = (
+        _text(stored["tenant"]),
+        _text(stored["source"]),
+        _moment(stored["received_at"]),
+        _moment(stored["sent_at"]),
+        _text(stored["traceparent"]),
+        _bytes(stored["originator_id"].bytes),
+        _bytes(stored["originator_version"].to_bytes(8, "big", signed=True)),
+        _text(stored["topic"]),
+        _bytes(stored["content_digest"]),
+        _bytes(stored["state_digest"]),
+    )
+    return hashlib.sha256(LEAF + b"".join(fields)).digest()
+
+
+def copy_of(first: int, recorded_at: datetime, bodies: list[bytes]) -> bytes:
+    """What COPY … (FORMAT binary) takes: these rows at positions from `first` on."""
+    before = FIELD_COUNT + EIGHT
+    between = EIGHT + microseconds(recorded_at)
+    parts = [COPY_HEADER]
+    for position, body in enumerate(bodies, start=first):
+        parts += (before, position.to_bytes(8, "big"), between, body)
+    parts.append(COPY_TRAILER)
+    return b"".join(parts)
+
+
+def microseconds(moment: datetime) -> bytes:
+    """As PostgreSQL stores it: exact, since both count microseconds."""
+    return ((moment - POSTGRES_EPOCH) // MICROSECOND).to_bytes(8, "big", signed=True)
+
+
+def _shared(attempt: Attempt) -> bytes:
+    return b"".join(
+        (
+            _text(attempt.tenant),
+            _text(attempt.source),
+            _moment(attempt.received_at),
+            _moment(attempt.sent_at),
+            _text(attempt.traceparent),
+        )
+    )
+
+
+def _text(value: str) -> bytes:
+    return _bytes(value.encode())
+
+
+def _bytes(value: bytes) -> bytes:
+    return len(value).to_bytes(4, "big") + value
+
+
+def _moment(value: datetime | None) -> bytes:
+    return NULL if value is None else EIGHT + microseconds(value)

@@ -1,0 +1,45 @@
+"""Seals what a release before the seal has stored, once, when the first service of this one starts."""
+
+import itertools
+from operator import itemgetter
+
+from services.chassis.postgres import Pool
+from services.touchpoint.row import leaf
+from services.touchpoint.seal import NO_CHAIN, chain_of, root_of
+
+IS_SEALED = "SELECT position = 0 OR chain <> $1 FROM journal.head"
+TAKE_TURN = "SELECT position FROM journal.take_turn()"
+EVENTS = """
+SELECT notification_id, recorded_at, tenant, source, received_at, sent_at, traceparent,
+       originator_id, originator_version, topic, content_digest, state_digest
+  FROM journal.stored_events
+ WHERE notification_id > $1
+ ORDER BY notification_id
+ LIMIT $2
+"""
+SEAL = """
+INSERT INTO journal.seals (last_position, first_position, recorded_at, root, chain)
+VALUES ($1, $2, $3, $4, $5)
+"""
+MOVE_CHAIN = "UPDATE journal.head SET chain = $1"
+PAGE_EVENTS = 5000
+
+
+async def seal_unsealed(pool: Pool) -> None:
+    """Events with one recorded_at are sealed together, as they were stored together."""
+    if await pool.fetchval(IS_SEALED, NO_CHAIN):
+        return
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute(TAKE_TURN)
+        # Another process may have done it during the wait.
+        if await connection.fetchval(IS_SEALED, NO_CHAIN):
+            return
+        chain, after = NO_CHAIN, 0
+        while page := await connection.fetch(EVENTS, after, PAGE_EVENTS):
+            for recorded_at, events in itertools.groupby(page, itemgetter("recorded_at")):
+                leaves = [leaf(event) for event in events]
+                first, after = after + 1, after + len(leaves)
+                root = root_of(leaves)
+                chain = chain_of(chain, first=first, last=after, recorded_at=recorded_at, root=root)
+                await connection.execute(SEAL, after, first, recorded_at, root, chain)
+        await connection.execute(MOVE_CHAIN, chain)
