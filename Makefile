@@ -40,7 +40,7 @@ protos: $(VENV)/dev  ## Write the stubs beside the protos
 
 lock: $(VENV)/dev  ## Resolve requirements/*.in into hash-locked *.txt that name no host
 	@command -v uv >/dev/null || { echo "make lock needs uv on the PATH"; exit 1; }
-	for name in run dev; do uv pip compile --universal --generate-hashes --no-header --python-version 3.11 \
+	for name in run dev bench; do uv pip compile --universal --generate-hashes --no-header --python-version 3.11 \
 	  --upgrade requirements/$$name.in -o requirements/$$name.txt; done
 
 $(VENV)/bin/python:
@@ -57,6 +57,11 @@ $(VENV)/run: requirements/run.txt pyproject.toml | $(VENV)/bin/python
 $(VENV)/dev: requirements/dev.txt $(VENV)/run
 	@echo "Installing what the tests need into $(VENV)"
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/bench: requirements/bench.txt $(VENV)/dev
+	@echo "Installing what is compared with into $(VENV)"
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements/bench.txt
 	@touch $@
 
 clean:  ## Remove the virtual environment; data folders stay
