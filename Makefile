@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 PROTOS := $(sort $(wildcard protos/touchledger/v1/*.proto))
 # Those that define a service; the others would only get empty stubs.
 SERVICES := $(sort $(shell grep -l "^service " $(PROTOS)))
+# The contract of the last release, which users rely on: no check against it needs the history of a clone.
+# A release writes it anew: buf build protos --exclude-source-info -o protos/released.txtpb
+RELEASED := protos/released.txtpb
 ARGS ?=
 
 .PHONY: help demo run test verify lint types protos lock clean
@@ -21,6 +24,9 @@ run: $(VENV)/run  ## Start everything without sample data
 test: $(VENV)/dev  ## Run the test suite
 	$(BIN)/python -m pytest $(ARGS)
 
+bench/%: $(VENV)/bench  ## Measure beside others and say which goals are met: bench/journal
+	@$(BIN)/python -m bench.$* $(ARGS)
+
 verify: lint types  ## What must hold before a commit: fresh stubs, linters, types, boundaries
 	$(BIN)/python tests/support/fresh_stubs.py
 
@@ -28,6 +34,7 @@ lint: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/buf lint protos
+	$(BIN)/buf breaking protos --against $(RELEASED)
 	$(BIN)/lint-imports --no-cache
 
 types: $(VENV)/dev
@@ -49,18 +56,18 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/run: requirements/run.txt pyproject.toml | $(VENV)/bin/python
-	@echo "Installing what the services need into $(VENV)"
+	@echo "Installing what the services need into $(VENV)" >&2
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements/run.txt
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/dev: requirements/dev.txt $(VENV)/run
-	@echo "Installing what the tests need into $(VENV)"
+	@echo "Installing what the tests need into $(VENV)" >&2
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements/dev.txt
 	@touch $@
 
 $(VENV)/bench: requirements/bench.txt $(VENV)/dev
-	@echo "Installing what is compared with into $(VENV)"
+	@echo "Installing what is compared with into $(VENV)" >&2
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements/bench.txt
 	@touch $@
 

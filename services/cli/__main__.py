@@ -8,6 +8,7 @@ from services.cli.replay import replay
 from services.cli.scores import scores
 from services.cli.status import status
 from services.cli.up import up
+from services.cli.verify import verify
 
 app = typer.Typer(
     name="touchledger",
@@ -16,7 +17,7 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
 )
-for command in (up, demo, publish, replay, scores, status):
+for command in (up, demo, publish, replay, scores, status, verify):
     app.command()(command)
 
 

@@ -95,7 +95,11 @@ def columns(events: Iterable[RecordedEvent]) -> Facts:
     """The page's rows, as if nothing were ever amended."""
     facts = Facts()
     for recorded in events:
-        event = read(recorded.event)
+        if not _is_published(recorded.topic):
+            # Bytes of another kind, of which nothing may be taken for an Event by chance.
+            event = pb.Event(event_id=f"decision at {recorded.position}")
+        else:
+            event = read(recorded.event)
         _lineage(facts, recorded, event)
         body = event.WhichOneof("body")
         if body in AMENDMENTS:
@@ -182,6 +186,12 @@ def read(state: bytes) -> pb.Event:
         return pb.Event()
 
 
+def _is_published(topic: str) -> bool:
+    """Of a source. Others are decisions, of the touchpoint service or of an application: no metric reads them."""
+    return topic.startswith("touchledger.") and not topic.startswith(DECISIONS)
+
+
+DECISIONS = ("touchledger.touchpoint_definition.", "touchledger.recovery_case.")
 AMENDMENTS = {"correction", "retraction"}
 AMENDMENT_TOPICS = {"touchledger.correction.v1", "touchledger.retraction.v1"}
 

@@ -6,11 +6,15 @@ from services.chassis import logs, settings, telemetry
 from services.chassis.migrations import migrate
 from services.chassis.postgres import durability_gaps, open_pool, refuse_unsafe_library_mode
 from services.chassis.server import Server, run_process
+from services.touchpoint.cases_servicer import RecoveryCaseServicer
+from services.touchpoint.catalog_servicer import TouchpointCatalogServicer
+from services.touchpoint.checkpoint import Exporter
+from services.touchpoint.decisions.decisions import Decisions
 from services.touchpoint.journal import Journal
 from services.touchpoint.servicer import JournalServicer
 from services.touchpoint.settings import Settings
 from services.touchpoint.unsealed import seal_unsealed
-from touchledger.v1 import journal_pb2_grpc
+from touchledger.v1 import cases_pb2_grpc, catalog_pb2_grpc, journal_pb2_grpc
 
 NAME = "touchpoint"
 # One connection appends; the others read.
@@ -39,7 +43,15 @@ async def main() -> None:
             journal_pb2_grpc.add_JournalServiceServicer_to_server(
                 JournalServicer(journal), server.grpc
             )
-            await server.run()
+            decisions = Decisions(journal, pool)
+            catalog_pb2_grpc.add_TouchpointCatalogServiceServicer_to_server(
+                TouchpointCatalogServicer(decisions, journal_id=journal.journal_id), server.grpc
+            )
+            cases_pb2_grpc.add_RecoveryCaseServiceServicer_to_server(
+                RecoveryCaseServicer(decisions, journal_id=journal.journal_id), server.grpc
+            )
+            exporters = Exporter.configured(pool, configured)
+            await server.run([each.run() for each in exporters])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The seal: one Merkle root for each commit, chained to the one before. Pure; verify.py walks it.
+"""The seal: one Merkle root for each commit, chained to the one before. Pure; walk.py checks it.
 
     root  = the leaves of a commit (row.py) in the order of their positions, hashed up in groups of FAN_OUT:
             SHA-256(0x01 ‖ children), level by level, until one is left; a leaf alone is its own root

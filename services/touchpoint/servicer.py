@@ -1,15 +1,20 @@
 """touchledger.v1.JournalService: checks a request's shape, calls the journal, replies."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from uuid import UUID
 
+import asyncpg
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.chassis.errors import Conflict, Malformed
+from services.chassis.errors import Conflict, Exhausted, Malformed
 from services.touchpoint.appender import Outcome, Result
-from services.touchpoint.identity import PublishedStreams
-from services.touchpoint.journal import Journal, Page
+from services.touchpoint.decisions.decisions import SOURCE
+from services.touchpoint.identity import originator_ids
+from services.touchpoint.journal import PAGE_EVENTS_MAX, Filter, Journal, Page
 from services.touchpoint.row import Attempt, Entry, Rows, encode
 from touchledger.v1 import journal_pb2, journal_pb2_grpc
 
@@ -19,6 +24,12 @@ TENANT_CHARACTERS_MAX = 64
 NAME_CHARACTERS_MAX = 128
 # Twice what the gateway takes, and small against a page: every stored event fits into one message.
 EVENT_BYTES_MAX = 128 * 1024
+STREAM_ID_BYTES = 16
+FILTER_TOPICS_MAX = 32
+# Each may hold a page and what the transport has buffered of it for a reader that takes nothing.
+SUBSCRIBERS_MAX = 64
+# Longer than a reader's own database is away for when it fails over; gRPC has taken some MiB ahead of it.
+SLOW_SUBSCRIBER_SECONDS = 60.0
 # A published event is the first and only one of its own stream.
 PUBLISHED_VERSION = 1
 
@@ -26,6 +37,7 @@ PUBLISHED_VERSION = 1
 class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
+        self._subscribers = 0
 
     async def Append(
         self, request: journal_pb2.AppendRequest, context: grpc.aio.ServicerContext
@@ -33,16 +45,43 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
         results = await self._journal.append(_rows(request))
         return _appended(results, self._journal.journal_id)
 
-    async def Subscribe(
+    async def Subscribe(  # type: ignore[override]  # it writes to the context, as only so it sees that nobody reads
         self, request: journal_pb2.SubscribeRequest, context: grpc.aio.ServicerContext
-    ) -> AsyncIterator[journal_pb2.SubscribeResponse]:
-        after = request.after
-        if after.journal_id not in ("", self._journal.journal_id):
-            raise Conflict(
-                f"{self._journal.journal_id}", field="after.journal_id", got=after.journal_id
-            )
-        async for page in self._journal.follow(after.number):
-            yield _page(page, self._journal.journal_id)
+    ) -> None:
+        after, wanted = self._number(request.after), _filter(request.filter)
+        with self._place_for_subscriber():
+            async for page in self._journal.follow(after, wanted=wanted):
+                if not await _send(context, _subscribed(page, self._journal.journal_id)):
+                    return
+
+    async def ReadRange(
+        self, request: journal_pb2.ReadRangeRequest, context: grpc.aio.ServicerContext
+    ) -> journal_pb2.ReadRangeResponse:
+        after, wanted = self._number(request.after), _filter(request.filter)
+        _check_limit(request.limit)
+        if 0 < request.to < after:
+            raise Malformed("0, or a position not before after", field="to", got=f"{request.to}")
+        page = await self._journal.read(after, to=request.to, limit=request.limit, wanted=wanted)
+        return journal_pb2.ReadRangeResponse(
+            journal_id=self._journal.journal_id,
+            events=_recorded(page.events),
+            head=page.head,
+            scanned_to=page.scanned_to,
+        )
+
+    async def ReadStream(
+        self, request: journal_pb2.ReadStreamRequest, context: grpc.aio.ServicerContext
+    ) -> journal_pb2.ReadStreamResponse:
+        _check_limit(request.limit)
+        page = await self._journal.read_stream(
+            _stream(request), from_version=request.from_version, limit=request.limit
+        )
+        return journal_pb2.ReadStreamResponse(
+            journal_id=self._journal.journal_id,
+            events=_recorded(page.events),
+            head=page.head,
+            last_version=page.last_version,
+        )
 
     async def GetHead(
         self, request: journal_pb2.GetHeadRequest, context: grpc.aio.ServicerContext
@@ -53,34 +92,50 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
             clock=clock,
         )
 
+    def _number(self, after: journal_pb2.Position) -> int:
+        if after.journal_id not in ("", self._journal.journal_id):
+            raise Conflict(
+                f"{self._journal.journal_id}", field="after.journal_id", got=after.journal_id
+            )
+        return after.number
+
+    @contextmanager
+    def _place_for_subscriber(self) -> Iterator[None]:
+        if self._subscribers >= SUBSCRIBERS_MAX:
+            raise Exhausted(f"at most {SUBSCRIBERS_MAX} subscribers of one process")
+        self._subscribers += 1
+        try:
+            yield
+        finally:
+            self._subscribers -= 1
+
 
 def _rows(request: journal_pb2.AppendRequest) -> Rows:
     if not 1 <= len(request.entries) <= ENTRIES_MAX:
         raise Malformed(f"1 to {ENTRIES_MAX}", field="entries", got=str(len(request.entries)))
     _check_name(request.tenant, TENANT_CHARACTERS_MAX, "tenant")
     _check_name(request.source, NAME_CHARACTERS_MAX, "source")
-    streams = PublishedStreams(request.tenant, request.source)
-    entries = list[Entry]()
-    for entry in request.entries:
-        event_id, topic, event, digest = (
-            entry.event_id,
-            entry.topic,
-            entry.event,
-            entry.content_digest,
-        )
-        # In one expression: it runs for each event on the hot path.
-        if not (
-            0 < len(event_id) <= NAME_CHARACTERS_MAX
-            and "\0" not in event_id
-            and 0 < len(topic) <= NAME_CHARACTERS_MAX
-            and "\0" not in topic
-            and len(event) <= EVENT_BYTES_MAX
-            and len(digest) == DIGEST_BYTES
-        ):
-            _refuse(entry, f"entries[{len(entries)}]")
-        entries.append(
-            Entry(streams.originator_id(event_id), PUBLISHED_VERSION, topic, event, digest)
-        )
+    if request.source == SOURCE:
+        raise Malformed("another source: decisions are of this one", field="source", got=SOURCE)
+    given = list(request.entries)
+    event_ids = [entry.event_id for entry in given]
+    topics = [entry.topic for entry in given]
+    events = [entry.event for entry in given]
+    digests = [entry.content_digest for entry in given]
+    # Whole columns at once: this is the hot path.
+    if not (
+        _are_names(event_ids)
+        and _are_names(set(topics))
+        and max(map(len, events)) <= EVENT_BYTES_MAX
+        and set(map(len, digests)) == {DIGEST_BYTES}
+    ):
+        for index, entry in enumerate(given):
+            _check_entry(entry, f"entries[{index}]")
+    streams = originator_ids(request.tenant, request.source, event_ids)
+    entries = [
+        Entry(stream, PUBLISHED_VERSION, topic, event, digest)
+        for stream, topic, event, digest in zip(streams, topics, events, digests, strict=True)
+    ]
     attempt = Attempt(
         tenant=request.tenant,
         source=request.source,
@@ -91,7 +146,12 @@ def _rows(request: journal_pb2.AppendRequest) -> Rows:
     return encode(attempt, entries)
 
 
-def _refuse(entry: journal_pb2.AppendEntry, at: str) -> None:
+def _are_names(names: Collection[str]) -> bool:
+    lengths = set(map(len, names))
+    return min(lengths) > 0 and max(lengths) <= NAME_CHARACTERS_MAX and "\0" not in "".join(names)
+
+
+def _check_entry(entry: journal_pb2.AppendEntry, at: str) -> None:
     _check_name(entry.event_id, NAME_CHARACTERS_MAX, f"{at}.event_id")
     _check_name(entry.topic, NAME_CHARACTERS_MAX, f"{at}.topic")
     _check_bytes(entry.event, 0, EVENT_BYTES_MAX, f"{at}.event")
@@ -115,8 +175,8 @@ def _moment(request: journal_pb2.AppendRequest, field: str) -> datetime | None:
     return moment.ToDatetime(tzinfo=UTC)
 
 
+RECORDED = journal_pb2.AppendResult.STATUS_RECORDED
 STATUS = {
-    Outcome.RECORDED: journal_pb2.AppendResult.STATUS_RECORDED,
     Outcome.DUPLICATE: journal_pb2.AppendResult.STATUS_DUPLICATE,
     Outcome.ID_CONFLICT: journal_pb2.AppendResult.STATUS_CONFLICT,
 }
@@ -124,28 +184,90 @@ STATUS = {
 
 def _appended(results: list[Result], journal_id: str) -> journal_pb2.AppendResponse:
     response = journal_pb2.AppendResponse(journal_id=journal_id)
-    # In place: a list of messages made first costs twice as much.
-    add = response.results.add
+    # In place, and without a look-up for what nearly all are: it runs for each event on the hot path.
+    add, recorded = response.results.add, Outcome.RECORDED
     for outcome, position in results:
-        add(status=STATUS[outcome], position=position)
+        add(status=RECORDED if outcome is recorded else STATUS[outcome], position=position)
     return response
 
 
-def _page(page: Page, journal_id: str) -> journal_pb2.SubscribeResponse:
-    return journal_pb2.SubscribeResponse(
+def _filter(given: journal_pb2.Filter) -> Filter:
+    if len(given.topics) > FILTER_TOPICS_MAX:
+        raise Malformed(
+            f"at most {FILTER_TOPICS_MAX}", field="filter.topics", got=f"{len(given.topics)}"
+        )
+    for index, topic in enumerate(given.topics):
+        _check_name(topic, NAME_CHARACTERS_MAX, f"filter.topics[{index}]")
+    if given.tenant:
+        _check_name(given.tenant, TENANT_CHARACTERS_MAX, "filter.tenant")
+    if given.source:
+        _check_name(given.source, NAME_CHARACTERS_MAX, "filter.source")
+    return Filter(tuple(given.topics), given.tenant, given.source)
+
+
+def _check_limit(limit: int) -> None:
+    if limit > PAGE_EVENTS_MAX:
+        raise Malformed(f"at most {PAGE_EVENTS_MAX}", field="limit", got=f"{limit}")
+
+
+def _stream(request: journal_pb2.ReadStreamRequest) -> UUID:
+    match request.WhichOneof("stream"):
+        case "stream_id":
+            _check_bytes(request.stream_id, STREAM_ID_BYTES, STREAM_ID_BYTES, "stream_id")
+            return UUID(bytes=request.stream_id)
+        case "published":
+            published = request.published
+            _check_name(published.tenant, TENANT_CHARACTERS_MAX, "published.tenant")
+            _check_name(published.source, NAME_CHARACTERS_MAX, "published.source")
+            _check_name(published.event_id, NAME_CHARACTERS_MAX, "published.event_id")
+            [stream] = originator_ids(published.tenant, published.source, [published.event_id])
+            return UUID(bytes=stream)
+        case _:
+            raise Malformed("published or stream_id", field="stream", got="neither")
+
+
+async def _send(context: grpc.aio.ServicerContext, response: journal_pb2.SubscribeResponse) -> bool:
+    """False when nobody is there any more. gRPC takes no more once its window of some MiB is full."""
+    try:
+        async with asyncio.timeout(SLOW_SUBSCRIBER_SECONDS):
+            await context.write(response)
+    except TimeoutError:
+        # What was written already is still delivered, and this after it.
+        raise Exhausted(
+            f"a reader that takes a message within {SLOW_SUBSCRIBER_SECONDS:g} s; "
+            f"go on after position {response.scanned_to}",
+            code="SLOW_SUBSCRIBER",
+        ) from None
+    except grpc.aio.InternalError:
+        # The transport's word for a connection that has ended under the write.
+        return False
+    return True
+
+
+def _subscribed(page: Page, journal_id: str) -> journal_pb2.SubscribeResponse:
+    response = journal_pb2.SubscribeResponse(
         journal_id=journal_id,
+        events=_recorded(page.events),
         head=page.head,
-        events=(
-            journal_pb2.RecordedEvent(
-                position=row["notification_id"],
-                tenant=row["tenant"],
-                source=row["source"],
-                topic=row["topic"],
-                event=row["state"],
-                recorded_at=row["recorded_at"],
-                received_at=row["received_at"],
-                traceparent=row["traceparent"],
-            )
-            for row in page.events
-        ),
+        scanned_to=page.scanned_to,
     )
+    if page.caught_up:
+        response.caught_up.position.journal_id = journal_id
+        response.caught_up.position.number = page.head
+    return response
+
+
+def _recorded(rows: Iterable[asyncpg.Record]) -> Iterator[journal_pb2.RecordedEvent]:
+    for row in rows:
+        yield journal_pb2.RecordedEvent(
+            position=row["notification_id"],
+            tenant=row["tenant"],
+            source=row["source"],
+            topic=row["topic"],
+            event=row["state"],
+            recorded_at=row["recorded_at"],
+            received_at=row["received_at"],
+            traceparent=row["traceparent"],
+            stream_id=row["originator_id"].bytes,
+            stream_version=row["originator_version"],
+        )

@@ -18,7 +18,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from services.scoring import formulas
-from services.touchpoint.identity import PublishedStreams
+from services.touchpoint.identity import originator_ids
 from tests.support.events import csat, event, feedback, nps
 from tests.support.stack import Service, Stack, running_stack
 from touchledger.v1 import events_pb2, ingest_pb2, journal_pb2, scoring_pb2
@@ -308,10 +308,8 @@ def assert_journal(
         "SELECT notification_id, originator_id FROM journal.stored_events ORDER BY notification_id",
     )
     assert [row["notification_id"] for row in stored] == list(range(1, EVENTS + 1))
-    streams = PublishedStreams("default", "local")
-    assert {row["originator_id"].bytes for row in stored} == {
-        streams.originator_id(event_id) for event_id in events
-    }
+    streams = originator_ids("default", "local", list(events))
+    assert {row["originator_id"].bytes for row in stored} == set(streams)
     read_at = {event_id: {position} for position, event_id in enumerate(reader.seen, start=1)}
     assert len(reader.seen) == EVENTS
     assert read_at == publishers.acked

@@ -1,13 +1,17 @@
 """The bytes that messages had when they were first written down: they must mean the same for ever.
 
-`python -m tests.contract.golden_bytes` adds what is missing and changes nothing that is there.
+`python -m tests.contract.golden_bytes` adds what is missing and changes nothing that is there. A message that
+has got a field since is added once more, as NAME#2 and so on: who has not been updated still sends the first.
 """
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
+from eventsourcing.domain import CanMutateAggregate
+from eventsourcing.utils import get_topic
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
@@ -15,9 +19,17 @@ from google.protobuf.message import Message
 from services.gateway.access import Caller
 from services.gateway.encoding import encode
 from services.gateway.keyring import Keyring
-from services.touchpoint.identity import PublishedStreams
+from services.touchpoint.decisions.decided import Command
+from services.touchpoint.decisions.decisions import stream_id
+from services.touchpoint.decisions.recovery_case import RecoveryCase
+from services.touchpoint.decisions.stored import entries
+from services.touchpoint.decisions.touchpoint_definition import TouchpointDefinition
+from services.touchpoint.identity import originator_ids
+from services.touchpoint.row import Entry
 from tests.support.events import of_every_body
 from touchledger.v1 import (  # noqa: F401  # importing them fills the pool
+    cases_pb2,
+    catalog_pb2,
     events_pb2,
     ingest_pb2,
     journal_pb2,
@@ -26,9 +38,41 @@ from touchledger.v1 import (  # noqa: F401  # importing them fills the pool
 )
 
 FOLDER = Path(__file__).parent / "golden"
-FILES = ("events", "ingest", "journal", "problem", "scoring")
+FILES = ("cases", "catalog", "events", "ingest", "journal", "problem", "scoring")
 CALLER = Caller("tenant-1", "till", frozenset())
 KEYRING = Keyring(bytes(range(32)))
+DECIDED_AT = datetime(2026, 8, 3, 10, 15, 30, 250_000, tzinfo=UTC)
+DEFINITION = {
+    "touchpoint": "store.checkout",
+    "stage": "STAGE_PURCHASE",
+    "channel": "CHANNEL_STORE",
+    "owner": "Store operations",
+    "weight": "0.25",
+    "expectation": {
+        "answers": [
+            {
+                "metric": "METRIC_CSAT",
+                "value": "4.5",
+                "scale_min": "1",
+                "scale_max": "5",
+                "direction": "DIRECTION_HIGHER_IS_BETTER",
+                "dimension": "empathy",
+            }
+        ],
+        "wait_within": "120s",
+        "answer_within": "2.500s",
+        "resolve_within": "86400s",
+    },
+}
+OPENING = {
+    "case_id": "case-1",
+    "touchpoint": "store.checkout",
+    "customer": "0123456789abcdef0123456789abcdef",
+    "severity": "SEVERITY_MAJOR",
+    "correlation_id": "order-17",
+    "failure": {"source": "till", "event_id": "event-17"},
+    "assignee": "staff-8",
+}
 
 
 def messages() -> Iterator[tuple[str, Message]]:
@@ -96,15 +140,66 @@ def _scalar(field: FieldDescriptor) -> object:
 
 def stored() -> Iterator[tuple[str, dict[str, str]]]:
     """What the journal holds of a full event of each body."""
-    streams = PublishedStreams(CALLER.tenant, CALLER.source)
     for kind, event in of_every_body().items():
         entry = encode(event, CALLER, KEYRING)
+        [derived] = originator_ids(CALLER.tenant, CALLER.source, [entry.event_id])
         yield (
             kind,
             {
-                "originator_id": str(UUID(bytes=streams.originator_id(entry.event_id))),
+                "originator_id": str(UUID(bytes=derived)),
                 "topic": entry.topic,
                 "state": entry.event.hex(),
+                "content_digest": entry.content_digest.hex(),
+            },
+        )
+
+
+def decided_events() -> dict[str, CanMutateAggregate[UUID]]:
+    """A full decision of each kind, under its topic."""
+    command = [Command(f"request-{number}", "staff-7", DECIDED_AT) for number in range(8)]
+    definition = TouchpointDefinition.define(
+        stream_id("tenant-1", "touchpoint_definition", "store.checkout"), command[0], **DEFINITION
+    )
+    definition.change(command[1], definition.Moved, stage="STAGE_SERVICE", channel="CHANNEL_PHONE")
+    definition.change(command[2], definition.OwnerChanged, owner="Geschäft")
+    definition.change(command[3], definition.WeightChanged, weight="0.000001")
+    definition.change(
+        command[4], definition.ExpectationChanged, expectation={"resolve_within": "0s"}
+    )
+    definition.retire(command[5], reason="store_closed")
+    definition.define_again(command[6], **DEFINITION)
+    case = RecoveryCase.open(
+        stream_id("tenant-1", "recovery_case", "case-1"), command[0], **OPENING
+    )
+    case.acknowledge(command[1], assignee="staff-8")
+    case.remedy(
+        command[2],
+        remedy={"kind": "REMEDY_KIND_REFUND", "cost": {"amount": "12.90", "currency": "EUR"}},
+    )
+    case.give_goodwill(
+        command[3],
+        goodwill={"kind": "voucher", "value": {"amount": "5", "currency": "EUR"}},
+    )
+    case.close(command[4], result="RECOVERY_RESULT_ACCEPTED", reason="all_good")
+    case.reopen(command[5], reason="failed_again")
+    events = [*definition.pending_events, *case.pending_events]
+    return {get_topic(type(event)): event for event in events}
+
+
+def decided() -> dict[str, Entry]:
+    """The same as they are stored."""
+    return {entry.topic: entry for entry in entries(decided_events().values())}
+
+
+def decisions() -> Iterator[tuple[str, dict[str, str]]]:
+    """What the journal holds of each."""
+    for topic, entry in decided().items():
+        yield (
+            topic,
+            {
+                "originator_id": str(UUID(bytes=entry.originator_id)),
+                "originator_version": str(entry.originator_version),
+                "state": entry.state.decode(),
                 "content_digest": entry.content_digest.hex(),
             },
         )
@@ -120,10 +215,32 @@ def read(name: str) -> dict:  # type: ignore[type-arg]  # of hex, or of dicts of
     return json.loads(file.read_text()) if file.exists() else {}
 
 
+def versions(name: str, known: dict[str, str]) -> list[str]:
+    """The names under which the message is written down, the oldest first."""
+    return [each for each in known if each.partition("#")[0] == name]
+
+
+def with_new_versions(known: dict[str, str]) -> dict[str, str]:
+    together = dict[str, str]()
+    for name, bytes_ in wire():
+        old = versions(name, known)
+        together |= {each: known[each] for each in old}
+        if not old:
+            together[name] = bytes_
+        elif known[old[-1]] != bytes_:
+            together[f"{name}#{len(old) + 1}"] = bytes_
+    return together
+
+
+def write(name: str, content: dict) -> None:  # type: ignore[type-arg]  # as read
+    (FOLDER / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+
+
 def main() -> None:
     FOLDER.mkdir(exist_ok=True)
-    for name, made in (("wire", dict(wire())), ("stored", dict(stored()))):
-        (FOLDER / f"{name}.json").write_text(json.dumps(made | read(name), indent=1) + "\n")
+    write("wire", with_new_versions(read("wire")))
+    write("stored", dict(stored()) | read("stored"))
+    write("decisions", dict(decisions()) | read("decisions"))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import hashlib
 from datetime import UTC, datetime
 
 from services.touchpoint.appender import Outcome, Result
-from services.touchpoint.identity import PublishedStreams
+from services.touchpoint.identity import originator_ids
 from services.touchpoint.journal import Journal
 from services.touchpoint.row import Attempt, Entry, encode
 
@@ -15,7 +15,7 @@ def entry(
     event_id: str, content: str = "as ever", *, tenant: str = "acme", source: str = "till"
 ) -> Entry:
     return Entry(
-        originator_id=PublishedStreams(tenant, source).originator_id(event_id),
+        originator_id=originator_ids(tenant, source, [event_id])[0],
         originator_version=1,
         topic=TOPIC,
         state=f"{event_id} {content}".encode(),

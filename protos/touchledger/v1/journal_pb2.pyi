@@ -73,23 +73,103 @@ class AppendResult(_message.Message):
     def __init__(self, status: _Optional[_Union[AppendResult.Status, str]] = ..., position: _Optional[int] = ...) -> None: ...
 
 class SubscribeRequest(_message.Message):
-    __slots__ = ("after",)
+    __slots__ = ("after", "filter")
     AFTER_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
     after: Position
-    def __init__(self, after: _Optional[_Union[Position, _Mapping]] = ...) -> None: ...
+    filter: Filter
+    def __init__(self, after: _Optional[_Union[Position, _Mapping]] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ...) -> None: ...
+
+class Filter(_message.Message):
+    __slots__ = ("topics", "tenant", "source")
+    TOPICS_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    topics: _containers.RepeatedScalarFieldContainer[str]
+    tenant: str
+    source: str
+    def __init__(self, topics: _Optional[_Iterable[str]] = ..., tenant: _Optional[str] = ..., source: _Optional[str] = ...) -> None: ...
 
 class SubscribeResponse(_message.Message):
-    __slots__ = ("journal_id", "events", "head")
+    __slots__ = ("journal_id", "events", "head", "scanned_to", "caught_up")
     JOURNAL_ID_FIELD_NUMBER: _ClassVar[int]
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     HEAD_FIELD_NUMBER: _ClassVar[int]
+    SCANNED_TO_FIELD_NUMBER: _ClassVar[int]
+    CAUGHT_UP_FIELD_NUMBER: _ClassVar[int]
     journal_id: str
     events: _containers.RepeatedCompositeFieldContainer[RecordedEvent]
     head: int
-    def __init__(self, journal_id: _Optional[str] = ..., events: _Optional[_Iterable[_Union[RecordedEvent, _Mapping]]] = ..., head: _Optional[int] = ...) -> None: ...
+    scanned_to: int
+    caught_up: CaughtUp
+    def __init__(self, journal_id: _Optional[str] = ..., events: _Optional[_Iterable[_Union[RecordedEvent, _Mapping]]] = ..., head: _Optional[int] = ..., scanned_to: _Optional[int] = ..., caught_up: _Optional[_Union[CaughtUp, _Mapping]] = ...) -> None: ...
+
+class CaughtUp(_message.Message):
+    __slots__ = ("position",)
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    position: Position
+    def __init__(self, position: _Optional[_Union[Position, _Mapping]] = ...) -> None: ...
+
+class ReadRangeRequest(_message.Message):
+    __slots__ = ("after", "to", "limit", "filter")
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    TO_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    after: Position
+    to: int
+    limit: int
+    filter: Filter
+    def __init__(self, after: _Optional[_Union[Position, _Mapping]] = ..., to: _Optional[int] = ..., limit: _Optional[int] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ...) -> None: ...
+
+class ReadRangeResponse(_message.Message):
+    __slots__ = ("journal_id", "events", "head", "scanned_to")
+    JOURNAL_ID_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    HEAD_FIELD_NUMBER: _ClassVar[int]
+    SCANNED_TO_FIELD_NUMBER: _ClassVar[int]
+    journal_id: str
+    events: _containers.RepeatedCompositeFieldContainer[RecordedEvent]
+    head: int
+    scanned_to: int
+    def __init__(self, journal_id: _Optional[str] = ..., events: _Optional[_Iterable[_Union[RecordedEvent, _Mapping]]] = ..., head: _Optional[int] = ..., scanned_to: _Optional[int] = ...) -> None: ...
+
+class ReadStreamRequest(_message.Message):
+    __slots__ = ("published", "stream_id", "from_version", "limit")
+    PUBLISHED_FIELD_NUMBER: _ClassVar[int]
+    STREAM_ID_FIELD_NUMBER: _ClassVar[int]
+    FROM_VERSION_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    published: PublishedEvent
+    stream_id: bytes
+    from_version: int
+    limit: int
+    def __init__(self, published: _Optional[_Union[PublishedEvent, _Mapping]] = ..., stream_id: _Optional[bytes] = ..., from_version: _Optional[int] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class PublishedEvent(_message.Message):
+    __slots__ = ("tenant", "source", "event_id")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    source: str
+    event_id: str
+    def __init__(self, tenant: _Optional[str] = ..., source: _Optional[str] = ..., event_id: _Optional[str] = ...) -> None: ...
+
+class ReadStreamResponse(_message.Message):
+    __slots__ = ("journal_id", "events", "head", "last_version")
+    JOURNAL_ID_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    HEAD_FIELD_NUMBER: _ClassVar[int]
+    LAST_VERSION_FIELD_NUMBER: _ClassVar[int]
+    journal_id: str
+    events: _containers.RepeatedCompositeFieldContainer[RecordedEvent]
+    head: int
+    last_version: int
+    def __init__(self, journal_id: _Optional[str] = ..., events: _Optional[_Iterable[_Union[RecordedEvent, _Mapping]]] = ..., head: _Optional[int] = ..., last_version: _Optional[int] = ...) -> None: ...
 
 class RecordedEvent(_message.Message):
-    __slots__ = ("position", "tenant", "source", "topic", "event", "recorded_at", "received_at", "traceparent")
+    __slots__ = ("position", "tenant", "source", "topic", "event", "recorded_at", "received_at", "traceparent", "stream_id", "stream_version")
     POSITION_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
@@ -98,6 +178,8 @@ class RecordedEvent(_message.Message):
     RECORDED_AT_FIELD_NUMBER: _ClassVar[int]
     RECEIVED_AT_FIELD_NUMBER: _ClassVar[int]
     TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
+    STREAM_ID_FIELD_NUMBER: _ClassVar[int]
+    STREAM_VERSION_FIELD_NUMBER: _ClassVar[int]
     position: int
     tenant: str
     source: str
@@ -106,7 +188,9 @@ class RecordedEvent(_message.Message):
     recorded_at: _timestamp_pb2.Timestamp
     received_at: _timestamp_pb2.Timestamp
     traceparent: str
-    def __init__(self, position: _Optional[int] = ..., tenant: _Optional[str] = ..., source: _Optional[str] = ..., topic: _Optional[str] = ..., event: _Optional[bytes] = ..., recorded_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., received_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., traceparent: _Optional[str] = ...) -> None: ...
+    stream_id: bytes
+    stream_version: int
+    def __init__(self, position: _Optional[int] = ..., tenant: _Optional[str] = ..., source: _Optional[str] = ..., topic: _Optional[str] = ..., event: _Optional[bytes] = ..., recorded_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., received_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., traceparent: _Optional[str] = ..., stream_id: _Optional[bytes] = ..., stream_version: _Optional[int] = ...) -> None: ...
 
 class GetHeadRequest(_message.Message):
     __slots__ = ()

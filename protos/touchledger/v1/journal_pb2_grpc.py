@@ -45,6 +45,16 @@ class JournalServiceStub:
                 request_serializer=touchledger_dot_v1_dot_journal__pb2.SubscribeRequest.SerializeToString,
                 response_deserializer=touchledger_dot_v1_dot_journal__pb2.SubscribeResponse.FromString,
                 _registered_method=True)
+        self.ReadRange = channel.unary_unary(
+                '/touchledger.v1.JournalService/ReadRange',
+                request_serializer=touchledger_dot_v1_dot_journal__pb2.ReadRangeRequest.SerializeToString,
+                response_deserializer=touchledger_dot_v1_dot_journal__pb2.ReadRangeResponse.FromString,
+                _registered_method=True)
+        self.ReadStream = channel.unary_unary(
+                '/touchledger.v1.JournalService/ReadStream',
+                request_serializer=touchledger_dot_v1_dot_journal__pb2.ReadStreamRequest.SerializeToString,
+                response_deserializer=touchledger_dot_v1_dot_journal__pb2.ReadStreamResponse.FromString,
+                _registered_method=True)
         self.GetHead = channel.unary_unary(
                 '/touchledger.v1.JournalService/GetHead',
                 request_serializer=touchledger_dot_v1_dot_journal__pb2.GetHeadRequest.SerializeToString,
@@ -68,10 +78,33 @@ class JournalServiceServicer:
 
     def Subscribe(self, request, context):
         """Streams the events after a position, in order and without a hole, then waits for new ones. A page ends
-        where the stored bytes of its events pass 1 MiB. While nothing new comes, an empty page is sent every
-        5 seconds, so that the reader knows the head and that the stream lives.
-        Errors: FAILED_PRECONDITION when the position is of another journal or beyond the head, DATA_LOSS when
-        the journal has a hole, UNAVAILABLE with RetryInfo.
+        where the stored bytes of its events pass 1 MiB, or after 1000 events. While there is nothing to send, an
+        empty page is sent every 5 seconds, so that the reader knows the head, how far the journal was read for it,
+        and that the stream lives.
+        A reader that takes nothing for 60 seconds is cut off, which slows nobody else: it gets the pages that were
+        sent already and then RESOURCE_EXHAUSTED. One process serves at most 64 streams; callers beyond get
+        RESOURCE_EXHAUSTED at once. After either, as after UNAVAILABLE, go on after the last scanned_to.
+        Errors: INVALID_ARGUMENT when the filter can't be taken, FAILED_PRECONDITION when the position is of
+        another journal or beyond the head, DATA_LOSS when the journal has a hole (also where the filter would skip
+        it), RESOURCE_EXHAUSTED and UNAVAILABLE with RetryInfo.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadRange(self, request, context):
+        """Reads one page of the events after a position, in order and without a hole; go on after its scanned_to.
+        Errors: those of Subscribe.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadStream(self, request, context):
+        """Reads one page of the events of one stream, in the order of their versions; go on with the version after
+        the last one. A published event is version 1 of a stream of its own; decisions share streams.
+        Errors: INVALID_ARGUMENT, NOT_FOUND when the stream has no events, DATA_LOSS when a version is missing,
+        UNAVAILABLE with RetryInfo.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -96,6 +129,16 @@ def add_JournalServiceServicer_to_server(servicer, server):
                     servicer.Subscribe,
                     request_deserializer=touchledger_dot_v1_dot_journal__pb2.SubscribeRequest.FromString,
                     response_serializer=touchledger_dot_v1_dot_journal__pb2.SubscribeResponse.SerializeToString,
+            ),
+            'ReadRange': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadRange,
+                    request_deserializer=touchledger_dot_v1_dot_journal__pb2.ReadRangeRequest.FromString,
+                    response_serializer=touchledger_dot_v1_dot_journal__pb2.ReadRangeResponse.SerializeToString,
+            ),
+            'ReadStream': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadStream,
+                    request_deserializer=touchledger_dot_v1_dot_journal__pb2.ReadStreamRequest.FromString,
+                    response_serializer=touchledger_dot_v1_dot_journal__pb2.ReadStreamResponse.SerializeToString,
             ),
             'GetHead': grpc.unary_unary_rpc_method_handler(
                     servicer.GetHead,
@@ -158,6 +201,60 @@ class JournalService:
             '/touchledger.v1.JournalService/Subscribe',
             touchledger_dot_v1_dot_journal__pb2.SubscribeRequest.SerializeToString,
             touchledger_dot_v1_dot_journal__pb2.SubscribeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadRange(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/touchledger.v1.JournalService/ReadRange',
+            touchledger_dot_v1_dot_journal__pb2.ReadRangeRequest.SerializeToString,
+            touchledger_dot_v1_dot_journal__pb2.ReadRangeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadStream(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/touchledger.v1.JournalService/ReadStream',
+            touchledger_dot_v1_dot_journal__pb2.ReadStreamRequest.SerializeToString,
+            touchledger_dot_v1_dot_journal__pb2.ReadStreamResponse.FromString,
             options,
             channel_credentials,
             insecure,

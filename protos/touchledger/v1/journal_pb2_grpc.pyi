@@ -41,10 +41,25 @@ class JournalServiceStub:
     """
     Subscribe: _grpc.UnaryStreamMultiCallable[_journal_pb2.SubscribeRequest, _journal_pb2.SubscribeResponse]
     """Streams the events after a position, in order and without a hole, then waits for new ones. A page ends
-    where the stored bytes of its events pass 1 MiB. While nothing new comes, an empty page is sent every
-    5 seconds, so that the reader knows the head and that the stream lives.
-    Errors: FAILED_PRECONDITION when the position is of another journal or beyond the head, DATA_LOSS when
-    the journal has a hole, UNAVAILABLE with RetryInfo.
+    where the stored bytes of its events pass 1 MiB, or after 1000 events. While there is nothing to send, an
+    empty page is sent every 5 seconds, so that the reader knows the head, how far the journal was read for it,
+    and that the stream lives.
+    A reader that takes nothing for 60 seconds is cut off, which slows nobody else: it gets the pages that were
+    sent already and then RESOURCE_EXHAUSTED. One process serves at most 64 streams; callers beyond get
+    RESOURCE_EXHAUSTED at once. After either, as after UNAVAILABLE, go on after the last scanned_to.
+    Errors: INVALID_ARGUMENT when the filter can't be taken, FAILED_PRECONDITION when the position is of
+    another journal or beyond the head, DATA_LOSS when the journal has a hole (also where the filter would skip
+    it), RESOURCE_EXHAUSTED and UNAVAILABLE with RetryInfo.
+    """
+    ReadRange: _grpc.UnaryUnaryMultiCallable[_journal_pb2.ReadRangeRequest, _journal_pb2.ReadRangeResponse]
+    """Reads one page of the events after a position, in order and without a hole; go on after its scanned_to.
+    Errors: those of Subscribe.
+    """
+    ReadStream: _grpc.UnaryUnaryMultiCallable[_journal_pb2.ReadStreamRequest, _journal_pb2.ReadStreamResponse]
+    """Reads one page of the events of one stream, in the order of their versions; go on with the version after
+    the last one. A published event is version 1 of a stream of its own; decisions share streams.
+    Errors: INVALID_ARGUMENT, NOT_FOUND when the stream has no events, DATA_LOSS when a version is missing,
+    UNAVAILABLE with RetryInfo.
     """
     GetHead: _grpc.UnaryUnaryMultiCallable[_journal_pb2.GetHeadRequest, _journal_pb2.GetHeadResponse]
     """Tells where the journal ends."""
@@ -62,10 +77,25 @@ class JournalServiceAsyncStub(JournalServiceStub):
     """
     Subscribe: _aio.UnaryStreamMultiCallable[_journal_pb2.SubscribeRequest, _journal_pb2.SubscribeResponse]  # type: ignore[assignment]
     """Streams the events after a position, in order and without a hole, then waits for new ones. A page ends
-    where the stored bytes of its events pass 1 MiB. While nothing new comes, an empty page is sent every
-    5 seconds, so that the reader knows the head and that the stream lives.
-    Errors: FAILED_PRECONDITION when the position is of another journal or beyond the head, DATA_LOSS when
-    the journal has a hole, UNAVAILABLE with RetryInfo.
+    where the stored bytes of its events pass 1 MiB, or after 1000 events. While there is nothing to send, an
+    empty page is sent every 5 seconds, so that the reader knows the head, how far the journal was read for it,
+    and that the stream lives.
+    A reader that takes nothing for 60 seconds is cut off, which slows nobody else: it gets the pages that were
+    sent already and then RESOURCE_EXHAUSTED. One process serves at most 64 streams; callers beyond get
+    RESOURCE_EXHAUSTED at once. After either, as after UNAVAILABLE, go on after the last scanned_to.
+    Errors: INVALID_ARGUMENT when the filter can't be taken, FAILED_PRECONDITION when the position is of
+    another journal or beyond the head, DATA_LOSS when the journal has a hole (also where the filter would skip
+    it), RESOURCE_EXHAUSTED and UNAVAILABLE with RetryInfo.
+    """
+    ReadRange: _aio.UnaryUnaryMultiCallable[_journal_pb2.ReadRangeRequest, _journal_pb2.ReadRangeResponse]  # type: ignore[assignment]
+    """Reads one page of the events after a position, in order and without a hole; go on after its scanned_to.
+    Errors: those of Subscribe.
+    """
+    ReadStream: _aio.UnaryUnaryMultiCallable[_journal_pb2.ReadStreamRequest, _journal_pb2.ReadStreamResponse]  # type: ignore[assignment]
+    """Reads one page of the events of one stream, in the order of their versions; go on with the version after
+    the last one. A published event is version 1 of a stream of its own; decisions share streams.
+    Errors: INVALID_ARGUMENT, NOT_FOUND when the stream has no events, DATA_LOSS when a version is missing,
+    UNAVAILABLE with RetryInfo.
     """
     GetHead: _aio.UnaryUnaryMultiCallable[_journal_pb2.GetHeadRequest, _journal_pb2.GetHeadResponse]  # type: ignore[assignment]
     """Tells where the journal ends."""
@@ -92,10 +122,37 @@ class JournalServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_journal_pb2.SubscribeResponse], _abc.AsyncIterator[_journal_pb2.SubscribeResponse]]:
         """Streams the events after a position, in order and without a hole, then waits for new ones. A page ends
-        where the stored bytes of its events pass 1 MiB. While nothing new comes, an empty page is sent every
-        5 seconds, so that the reader knows the head and that the stream lives.
-        Errors: FAILED_PRECONDITION when the position is of another journal or beyond the head, DATA_LOSS when
-        the journal has a hole, UNAVAILABLE with RetryInfo.
+        where the stored bytes of its events pass 1 MiB, or after 1000 events. While there is nothing to send, an
+        empty page is sent every 5 seconds, so that the reader knows the head, how far the journal was read for it,
+        and that the stream lives.
+        A reader that takes nothing for 60 seconds is cut off, which slows nobody else: it gets the pages that were
+        sent already and then RESOURCE_EXHAUSTED. One process serves at most 64 streams; callers beyond get
+        RESOURCE_EXHAUSTED at once. After either, as after UNAVAILABLE, go on after the last scanned_to.
+        Errors: INVALID_ARGUMENT when the filter can't be taken, FAILED_PRECONDITION when the position is of
+        another journal or beyond the head, DATA_LOSS when the journal has a hole (also where the filter would skip
+        it), RESOURCE_EXHAUSTED and UNAVAILABLE with RetryInfo.
+        """
+
+    @_abc_1.abstractmethod
+    def ReadRange(
+        self,
+        request: _journal_pb2.ReadRangeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_journal_pb2.ReadRangeResponse, _abc.Awaitable[_journal_pb2.ReadRangeResponse]]:
+        """Reads one page of the events after a position, in order and without a hole; go on after its scanned_to.
+        Errors: those of Subscribe.
+        """
+
+    @_abc_1.abstractmethod
+    def ReadStream(
+        self,
+        request: _journal_pb2.ReadStreamRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_journal_pb2.ReadStreamResponse, _abc.Awaitable[_journal_pb2.ReadStreamResponse]]:
+        """Reads one page of the events of one stream, in the order of their versions; go on with the version after
+        the last one. A published event is version 1 of a stream of its own; decisions share streams.
+        Errors: INVALID_ARGUMENT, NOT_FOUND when the stream has no events, DATA_LOSS when a version is missing,
+        UNAVAILABLE with RetryInfo.
         """
 
     @_abc_1.abstractmethod

@@ -50,6 +50,16 @@ class Slow(journal_pb2_grpc.JournalServiceServicer):
     ) -> AsyncIterator[journal_pb2.SubscribeResponse]:
         yield journal_pb2.SubscribeResponse()
 
+    async def ReadRange(
+        self, request: journal_pb2.ReadRangeRequest, context: grpc.aio.ServicerContext
+    ) -> journal_pb2.ReadRangeResponse:
+        raise NotImplementedError
+
+    async def ReadStream(
+        self, request: journal_pb2.ReadStreamRequest, context: grpc.aio.ServicerContext
+    ) -> journal_pb2.ReadStreamResponse:
+        raise NotImplementedError
+
 
 @pytest.fixture
 async def slow() -> Slow:

@@ -6,11 +6,10 @@ import hashlib
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 import asyncpg
-import grpc
 import pytest
 from structlog.testing import CapturingLogger
 
@@ -21,9 +20,7 @@ from services.touchpoint import journal as journal_module
 from services.touchpoint.appender import Outcome
 from services.touchpoint.journal import Journal, Page
 from services.touchpoint.row import Attempt, Entry, encode
-from services.touchpoint.servicer import JournalServicer
 from tests.support.entries import TOPIC, append, attempt, duplicate, entry, id_conflict, recorded
-from touchledger.v1 import journal_pb2
 
 DEADLINE_SECONDS = 20
 APPEND_LOCK = 7310114002
@@ -475,6 +472,7 @@ async def test_a_reader_may_begin_anywhere_up_to_the_head(journal: Journal) -> N
     await append(journal, *(entry(f"{index}") for index in range(3)))
     assert numbers(await next_page(journal.follow(2))) == [3]
     at_head = journal.follow(3)
+    assert Page([], head=3, scanned_to=3, caught_up=True) == await next_page(at_head)
     waiting = asyncio.ensure_future(next_page(at_head))
     await append(journal, entry("live"))
     assert numbers(await waiting) == [4]
@@ -500,6 +498,7 @@ async def test_an_append_of_another_process_is_found_by_polling(
     journal: Journal, others: list[Journal]
 ) -> None:
     pages = journal.follow(0)
+    assert [] == (await next_page(pages)).events
     waiting = asyncio.ensure_future(next_page(pages))
     await append(others[0], entry("a"))
     assert numbers(await waiting) == [1]
@@ -523,7 +522,7 @@ async def test_readers_that_come_and_go_under_load_see_each_position_once_and_in
                 seen += numbers(await next_page(pages))
                 if len(seen) >= last:
                     break
-            await pages.aclose()  # type: ignore[attr-defined]  # it is a generator
+            await pages.aclose()
         return seen
 
     read_by = await asyncio.gather(write(), *(read(each) for each in [journal, *others]))
@@ -537,8 +536,9 @@ async def test_a_reader_without_news_gets_an_empty_page_that_tells_the_head(
     monkeypatch.setattr(journal_module, "POLL_SECONDS", 0.01)
     await append(journal, entry("a"))
     pages = journal.follow(1)
+    assert Page([], head=1, scanned_to=1, caught_up=True) == await next_page(pages)
     for _ in range(3):
-        assert Page([], 1) == await next_page(pages)
+        assert Page([], head=1, scanned_to=1) == await next_page(pages)
     await append(journal, entry("b"))
     page = await next_page(pages)
     while not page.events:
@@ -573,24 +573,6 @@ async def test_a_position_beyond_the_head_is_refused(journal: Journal) -> None:
         await next_page(journal.follow(2))
     assert refused.value.problem.field == "after.number"
     assert refused.value.problem.got == "2"
-
-
-async def subscribe(journal: Journal, after: journal_pb2.Position) -> journal_pb2.SubscribeResponse:
-    servicer = JournalServicer(journal)
-    request = journal_pb2.SubscribeRequest(after=after)
-    stream = servicer.Subscribe(request, cast(grpc.aio.ServicerContext, None))
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        return await anext(stream)
-
-
-async def test_a_position_of_another_journal_is_refused(journal: Journal) -> None:
-    await append(journal, entry("a"), entry("b"))
-    other = "7f8f3c3e-0000-4000-8000-000000000000"
-    with pytest.raises(Conflict) as refused:
-        await subscribe(journal, journal_pb2.Position(journal_id=other, number=1))
-    assert refused.value.problem.field == "after.journal_id"
-    own = journal_pb2.Position(journal_id=journal.journal_id, number=1)
-    assert [event.position for event in (await subscribe(journal, own)).events] == [2]
 
 
 @pytest.fixture

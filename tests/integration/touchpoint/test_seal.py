@@ -7,10 +7,10 @@ import pytest
 from services.chassis.postgres import Pool
 from services.touchpoint import appender
 from services.touchpoint.journal import Journal
-from services.touchpoint.row import leaf
-from services.touchpoint.seal import NO_CHAIN, chain_of, root_of
+from services.touchpoint.seal import NO_CHAIN
 from services.touchpoint.unsealed import seal_unsealed
 from tests.support.entries import append, entry
+from tests.support.sealed import assert_sealed
 
 
 @pytest.fixture
@@ -18,40 +18,12 @@ async def journal(journal_pool: Pool) -> Journal:
     return await Journal.open(journal_pool, stopping=asyncio.Event())
 
 
-async def assert_sealed(pool: Pool) -> int:
-    """Computes the chain from the stored rows; the number of seals."""
-    chain, after = NO_CHAIN, 0
-    seals = await pool.fetch("SELECT * FROM journal.seals ORDER BY last_position")
-    for seal in seals:
-        assert seal["first_position"] == after + 1
-        events = await pool.fetch(
-            "SELECT * FROM journal.stored_events WHERE notification_id BETWEEN $1 AND $2 "
-            "ORDER BY notification_id",
-            seal["first_position"],
-            seal["last_position"],
-        )
-        assert {seal["recorded_at"]} == {event["recorded_at"] for event in events}
-        assert seal["root"] == root_of([leaf(event) for event in events])
-        chain = chain_of(
-            chain,
-            first=seal["first_position"],
-            last=seal["last_position"],
-            recorded_at=seal["recorded_at"],
-            root=seal["root"],
-        )
-        assert seal["chain"] == chain
-        after = seal["last_position"]
-    head = await pool.fetchrow("SELECT position, chain FROM journal.head")
-    assert head is not None
-    assert (head["position"], head["chain"]) == (after, chain)
-    return len(seals)
-
-
-@pytest.mark.parametrize("call_events_max", [0, 1_000_000], ids=["by COPY", "by one call"])
+@pytest.mark.parametrize("cost_of_a_call", [1e9, 1e-9], ids=["by COPY", "by one call"])
 async def test_each_commit_is_sealed_and_chained_to_the_one_before(
-    journal: Journal, journal_pool: Pool, monkeypatch: pytest.MonkeyPatch, call_events_max: int
+    journal_pool: Pool, monkeypatch: pytest.MonkeyPatch, cost_of_a_call: float
 ) -> None:
-    monkeypatch.setattr(appender, "CALL_EVENTS_MAX", call_events_max)
+    monkeypatch.setattr(appender, "CALL_SECONDS_MORE_AN_EVENT", cost_of_a_call)
+    journal = await Journal.open(journal_pool, stopping=asyncio.Event())
     for size in (1, 2, 16, 17, 300):
         await append(journal, *(entry(f"{size}-{index}") for index in range(size)))
     assert await assert_sealed(journal_pool) == 5
