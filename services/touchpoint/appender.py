@@ -168,7 +168,7 @@ class Appender:
         Where the caller decides, its events must continue their streams: else VersionConflict, and `also` is
         not called. What `also` raises is raised here, and nothing of the request is stored.
         """
-        if not rows.entries:
+        if not len(rows):
             return []
         if self._requests_pending >= APPENDS_WAITING_MAX:
             raise Exhausted("fewer appends at once", got=f"{self._requests_pending} waiting")
@@ -207,7 +207,7 @@ class Appender:
     def _next_requests(self) -> list[Request]:
         requests, events = list[Request](), 0
         while self._waiting:
-            events += len(self._waiting[0].rows.entries)
+            events += len(self._waiting[0].rows)
             if requests and events > COMMIT_EVENTS_MAX:
                 break
             request = self._waiting.popleft()
@@ -217,7 +217,7 @@ class Appender:
         return requests
 
     async def _commit(self, requests: Sequence[Request]) -> None:
-        ids = [entry[0] for request in requests for entry in request.rows.entries]
+        ids = [each for request in requests for each in request.rows.originator_ids]
         async with self._pool.acquire(timeout=CONNECTION_SECONDS_MAX) as connection:
             while True:
                 plan = await self._plan(connection, requests, ids)
@@ -273,7 +273,7 @@ class Appender:
                     stored["content_digest"],
                 )
         streams = {
-            entry.originator_id for each in requests if each.decides for entry in each.rows.entries
+            stream for each in requests if each.decides for stream in each.rows.originator_ids
         }
         stored_streams = dict[bytes, Stream]()
         if streams:
@@ -293,7 +293,6 @@ class Appender:
 
     async def _call(self, connection: Connection, plan: Plan) -> int:
         attempts = [rows.attempt for rows, indexes in plan.chosen for _ in indexes]
-        entries = plan.column(attrgetter("entries"))
         stored = await connection.fetchrow(
             CALL,
             self._journal_id,
@@ -303,12 +302,12 @@ class Appender:
             [attempt.received_at for attempt in attempts],
             [attempt.sent_at for attempt in attempts],
             [attempt.traceparent for attempt in attempts],
-            _uuids(entry.originator_id for entry in entries),
-            [entry.originator_version for entry in entries],
-            [entry.topic for entry in entries],
-            [entry.content_digest for entry in entries],
+            _uuids(plan.column(attrgetter("originator_ids"))),
+            plan.column(attrgetter("versions")),
+            plan.column(attrgetter("topics")),
+            plan.column(attrgetter("content_digests")),
             plan.column(attrgetter("state_digests")),
-            [entry.state for entry in entries],
+            plan.column(attrgetter("states")),
         )
         assert stored is not None
         self._check(stored["journal_id"])
@@ -366,16 +365,18 @@ def _plan_with_known(
                 plan.answers.append(conflict)
             else:
                 _choose_all(plan, request.rows)
-                offset += len(request.rows.entries)
+                offset += len(request.rows)
             continue
         indexes, answer = list[int](), list[Next | Result]()
-        for index, entry in enumerate(request.rows.entries):
-            if entry.originator_id in seen:
-                place, number, content_digest = seen[entry.originator_id]
-                same = content_digest == entry.content_digest
+        for index, (originator_id, digest) in enumerate(
+            zip(request.rows.originator_ids, request.rows.content_digests, strict=True)
+        ):
+            if originator_id in seen:
+                place, number, first_digest = seen[originator_id]
+                same = digest == first_digest
                 answer.append(place(Outcome.DUPLICATE if same else Outcome.ID_CONFLICT, number))
                 continue
-            seen[entry.originator_id] = Next, offset, entry.content_digest
+            seen[originator_id] = Next, offset, digest
             answer.append(Next(Outcome.RECORDED, offset))
             indexes.append(index)
             offset += 1
@@ -385,7 +386,7 @@ def _plan_with_known(
 
 
 def _choose_all(plan: Plan, rows: Rows) -> None:
-    start, count = plan.size, len(rows.entries)
+    start, count = plan.size, len(rows)
     plan.chosen.append((rows, range(count)))
     plan.answers.append(range(start, start + count))
 
@@ -394,22 +395,20 @@ def _continue_streams(rows: Rows, streams: dict[bytes, Stream]) -> VersionConfli
     """Notes the new versions, all of them or, on a conflict, none. A stream belongs to one tenant."""
     tenant = rows.attempt.tenant
     continued = dict[bytes, Stream]()
-    for entry in rows.entries:
-        stored = continued.get(entry.originator_id, streams.get(entry.originator_id))
+    for originator_id, version in zip(rows.originator_ids, rows.versions, strict=True):
+        stored = continued.get(originator_id, streams.get(originator_id))
         owner, last_version = stored or (tenant, None)
         # A stream starts at 1, or at 0 where its application counts so.
         fits = owner == tenant and (
-            entry.originator_version in (0, 1)
-            if last_version is None
-            else entry.originator_version == last_version + 1
+            version in (0, 1) if last_version is None else version == last_version + 1
         )
         if not fits:
             return VersionConflict(
-                UUID(bytes=entry.originator_id),
-                expected=entry.originator_version - 1,
+                UUID(bytes=originator_id),
+                expected=version - 1,
                 stored=last_version if owner == tenant else None,
             )
-        continued[entry.originator_id] = tenant, entry.originator_version
+        continued[originator_id] = tenant, version
     streams.update(continued)
     return None
 

@@ -4,7 +4,12 @@ import hashlib
 import re
 from collections.abc import Sequence
 
-UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.ASCII)
+UUID7_PATTERN = r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+UUID7 = re.compile(UUID7_PATTERN, re.ASCII)
+UUID7_LINES = re.compile(f"(?:{UUID7_PATTERN}\n)*", re.ASCII)
+UUID7_LINE_CHARACTERS = 37
+# Where the 12 hexadecimal digits of a UUIDv7's time are in its text.
+TIME_DIGITS = (0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12)
 # RFC 9562: version 8, "custom", in the first half of byte 6; the variant in the first bits of byte 8.
 VERSION = bytes(0x80 | byte & 0x0F for byte in range(256))
 VARIANT = bytes(0x80 | byte & 0x3F for byte in range(256))
@@ -19,19 +24,20 @@ def originator_ids(tenant: str, source: str, event_ids: Sequence[str]) -> list[b
     within one millisecond leave no room for chance, and a publisher who searches for collisions finds them
     among his own ids at best: they show as conflicts.
     """
-    prefix, sha256, is_uuid7 = (
-        _with_length(tenant) + _with_length(source),
-        hashlib.sha256,
-        UUID7.fullmatch,
-    )
-    hashes = [sha256(prefix + _with_length(event_id)).digest() for event_id in event_ids]
-    times = b"".join(
-        [
-            bytes.fromhex(event_id[:8] + event_id[9:13]) if is_uuid7(event_id) else hashed[:6]
-            for event_id, hashed in zip(event_ids, hashes, strict=True)
+    prefix = _with_length(tenant) + _with_length(source)
+    lines = "\n".join(event_ids) + "\n"
+    if len(lines) == UUID7_LINE_CHARACTERS * len(event_ids) and UUID7_LINES.fullmatch(lines):
+        hashes, times = _of_uuid7s(prefix, lines.encode())
+    else:
+        hashes = [
+            hashlib.sha256(prefix + _with_length(event_id)).digest() for event_id in event_ids
         ]
-    )
-    # Byte by byte over all ids at once: half the time of putting each together, on the hot path.
+        times = b"".join(
+            bytes.fromhex(event_id[:8] + event_id[9:13])
+            if UUID7.fullmatch(event_id)
+            else hashed[:6]
+            for event_id, hashed in zip(event_ids, hashes, strict=True)
+        )
     ids = bytearray(b"".join([hashed[:16] for hashed in hashes]))
     for byte in range(6):
         ids[byte::16] = times[byte::6]
@@ -39,6 +45,20 @@ def originator_ids(tenant: str, source: str, event_ids: Sequence[str]) -> list[b
     ids[8::16] = ids[8::16].translate(VARIANT)
     joined = bytes(ids)
     return [joined[start : start + 16] for start in range(0, len(joined), 16)]
+
+
+def _of_uuid7s(prefix: bytes, lines: bytes) -> tuple[list[bytes], bytes]:
+    """Hashes and time prefixes, digit by digit over all ids at once: half the time, on the hot path."""
+    sha256, with_length = hashlib.sha256, prefix + (UUID7_LINE_CHARACTERS - 1).to_bytes(4, "big")
+    starts = range(0, len(lines), UUID7_LINE_CHARACTERS)
+    hashes = [
+        sha256(with_length + lines[start : start + UUID7_LINE_CHARACTERS - 1]).digest()
+        for start in starts
+    ]
+    digits = bytearray(len(TIME_DIGITS) * len(starts))
+    for place, column in enumerate(TIME_DIGITS):
+        digits[place :: len(TIME_DIGITS)] = lines[column::UUID7_LINE_CHARACTERS]
+    return hashes, bytes.fromhex(digits.decode())
 
 
 def _with_length(part: str) -> bytes:

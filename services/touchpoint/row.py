@@ -67,41 +67,67 @@ class Rows:
     """The events of one request, encoded before their turn to be stored; all lists have one item an event."""
 
     attempt: Attempt
-    entries: list[Entry]
+    originator_ids: list[bytes]
+    versions: list[int]
+    topics: list[str]
+    states: list[bytes]
+    content_digests: list[bytes]
     state_digests: list[bytes]
     leaves: list[bytes]
     # What COPY wants of each row after notification_id and recorded_at.
     bodies: list[bytes]
 
+    def __len__(self) -> int:
+        return len(self.originator_ids)
+
 
 def encode(attempt: Attempt, entries: Iterable[Entry]) -> Rows:
-    """A pass for each column rather than one for each event: a third less time, on the hot path."""
-    entries, sha256 = list(entries), hashlib.sha256
-    before_id, kinds = _shared(attempt) + SIXTEEN, _Kinds()
-    state_digests = [sha256(entry.state).digest() for entry in entries]
+    columns = [list(column) for column in zip(*entries, strict=True)] or [[] for _ in Entry._fields]
+    return encode_columns(attempt, *columns)
+
+
+def encode_columns(
+    attempt: Attempt,
+    originator_ids: list[bytes],
+    versions: list[int],
+    topics: list[str],
+    states: list[bytes],
+    content_digests: list[bytes],
+) -> Rows:
+    """Column by column rather than event by event: half the time, on the hot path."""
+    sha256, before_id, kinds = hashlib.sha256, _shared(attempt) + SIXTEEN, _Kinds()
+    state_digests = [sha256(state).digest() for state in states]
     fields = [
         b"%b%b%b%b%b%b%b"
         % (
             before_id,
             originator_id,
-            kinds[version, topic],
+            kinds[kind],
             len(content_digest).to_bytes(4, "big"),
             content_digest,
             THIRTY_TWO,
             state_digest,
         )
-        for (originator_id, version, topic, _, content_digest), state_digest in zip(
-            entries, state_digests, strict=True
+        for originator_id, kind, content_digest, state_digest in zip(
+            originator_ids,
+            zip(versions, topics, strict=True),
+            content_digests,
+            state_digests,
+            strict=True,
         )
     ]
     return Rows(
         attempt,
-        entries,
+        originator_ids,
+        versions,
+        topics,
+        states,
+        content_digests,
         state_digests,
         leaves=[sha256(LEAF + each).digest() for each in fields],
         bodies=[
-            b"%b%b%b" % (each, len(entry.state).to_bytes(4, "big"), entry.state)
-            for each, entry in zip(fields, entries, strict=True)
+            b"%b%b%b" % (each, len(state).to_bytes(4, "big"), state)
+            for each, state in zip(fields, states, strict=True)
         ],
     )
 

@@ -15,7 +15,7 @@ from services.touchpoint.appender import Outcome, Result
 from services.touchpoint.decisions.decisions import SOURCE
 from services.touchpoint.identity import originator_ids
 from services.touchpoint.journal import PAGE_EVENTS_MAX, Filter, Journal, Page
-from services.touchpoint.row import Attempt, Entry, Rows, encode
+from services.touchpoint.row import Attempt, Rows, encode_columns
 from touchledger.v1 import journal_pb2, journal_pb2_grpc
 
 ENTRIES_MAX = 1000
@@ -132,10 +132,6 @@ def _rows(request: journal_pb2.AppendRequest) -> Rows:
         for index, entry in enumerate(given):
             _check_entry(entry, f"entries[{index}]")
     streams = originator_ids(request.tenant, request.source, event_ids)
-    entries = [
-        Entry(stream, PUBLISHED_VERSION, topic, event, digest)
-        for stream, topic, event, digest in zip(streams, topics, events, digests, strict=True)
-    ]
     attempt = Attempt(
         tenant=request.tenant,
         source=request.source,
@@ -143,7 +139,8 @@ def _rows(request: journal_pb2.AppendRequest) -> Rows:
         sent_at=_moment(request, "sent_at"),
         traceparent=request.traceparent,
     )
-    return encode(attempt, entries)
+    versions = [PUBLISHED_VERSION] * len(given)
+    return encode_columns(attempt, streams, versions, topics, events, digests)
 
 
 def _are_names(names: Collection[str]) -> bool:

@@ -17,8 +17,8 @@ class ReplyDropper:
         self._dropping = False
         self._open = set[asyncio.StreamWriter]()
 
-    async def start(self) -> asyncio.Server:
-        return await asyncio.start_server(self._connected, "127.0.0.1", self._own_port)
+    async def start(self) -> None:
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", self._own_port)
 
     def drop_replies(self) -> None:
         """From now on requests come through and answers don't."""

@@ -655,9 +655,13 @@ def without_content_check(monkeypatch: pytest.MonkeyPatch) -> str:
     original = appender._plan_with_known
 
     def plan(requests: Any, seen: dict[bytes, Any], streams: Any) -> Plan:
-        given = {each.originator_id: each for request in requests for each in request.rows.entries}
+        given = dict(
+            pair
+            for request in requests
+            for pair in zip(request.rows.originator_ids, request.rows.content_digests, strict=True)
+        )
         same = {
-            originator_id: (place, number, given[originator_id].content_digest)
+            originator_id: (place, number, given[originator_id])
             for originator_id, (place, number, _) in seen.items()
         }
         return original(requests, same, streams)
@@ -670,9 +674,9 @@ def without_half_of_the_version_check(monkeypatch: pytest.MonkeyPatch) -> str:
     original = appender._continue_streams
 
     def continued(rows: Rows, streams: Any) -> VersionConflict | None:
-        [first, *_] = rows.entries
-        _, stored = streams.get(first.originator_id, ("", first.originator_version))
-        return None if first.originator_version > stored else original(rows, streams)
+        version = rows.versions[0]
+        _, stored = streams.get(rows.originator_ids[0], ("", version))
+        return None if version > stored else original(rows, streams)
 
     monkeypatch.setattr(appender, "_continue_streams", continued)
     return ""

@@ -1,10 +1,8 @@
-"""The journal's table becomes partitions by partitioning.sql while the service goes on, and nothing of its promises
-changes."""
+"""partitioning.sql makes partitions of the table while the service goes on and keeps its promises."""
 
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -230,11 +228,10 @@ async def test_appends_and_readers_go_on_through_all_steps(
 
     async def follow() -> list[int]:
         positions = list[int]()
-        async with aclosing(journals[0].follow(0)) as reading:
-            async for page in reading:
-                positions += [event["notification_id"] for event in page.events]
-                if done.is_set() and page.head == page.scanned_to:
-                    break
+        async for page in journals[0].follow(0):
+            positions += [event["notification_id"] for event in page.events]
+            if page.events and page.events[-1]["state"].startswith(b"the end"):
+                break
         return positions
 
     async def progress() -> None:
@@ -263,36 +260,43 @@ async def test_appends_and_readers_go_on_through_all_steps(
     assert await problem(pool) is None
 
 
+async def told(pool: Pool, step: Callable[[Connection], Awaitable[object]]) -> dict[str, set[str]]:
+    """Of which tables PostgreSQL tells during a step that it reads them, and of which that it need not."""
+    messages = list[str]()
+
+    def note(_: Connection, message: object) -> None:
+        messages.append(str(message))
+
+    async with pool.acquire() as connection:
+        connection.add_log_listener(note)
+        try:
+            await connection.execute("SET client_min_messages = debug1")
+            await step(connection)
+        finally:
+            await connection.execute("RESET client_min_messages")
+            connection.remove_log_listener(note)
+    return {
+        verb: {"journal." + each.split('"')[1] for each in messages if words in each}
+        for verb, words in (
+            ("reads", "verifying table"),
+            ("proves", "is implied by existing constraints"),
+        )
+    }
+
+
 async def test_no_row_is_read_to_become_partitions(pool: Pool) -> None:
     await append(await opened(pool), *map(entry, IDS.values()))
-    async with pool.acquire() as connection:
-        told = list[str]()
-        connection.add_log_listener(lambda _, message: told.append(str(message)))
-        await set_apart(connection)
-        await validate(connection)
-        await connection.execute("SET client_min_messages = debug1")
-        await become_partitions(connection)
-        await connection.execute("RESET client_min_messages")
-        proven = [each for each in told if "is implied by existing constraints" in each]
-        assert [each.split('"')[1] for each in proven] == [
-            FROM_FIRST.removeprefix("journal."),
-            DEFAULT.removeprefix("journal."),
-        ]
-        # What PostgreSQL tells of a table that it does read.
-        assert not [each for each in told if "verifying table" in each]
+    await convert(pool, steps=2)
+    assert await told(pool, become_partitions) == {
+        "reads": set(),
+        "proves": {DEFAULT, FROM_FIRST},
+    }
 
 
 async def test_no_row_of_the_default_partition_is_read_for_a_cut(pool: Pool) -> None:
     await append(await opened(pool), *map(entry, IDS.values()))
     await convert(pool, steps=3)
-    async with pool.acquire() as connection:
-        told = list[str]()
-        connection.add_log_listener(lambda _, message: told.append(str(message)))
-        await connection.execute("SET client_min_messages = debug1")
-        assert await cut(connection) == 3
-        await connection.execute("RESET client_min_messages")
-    read = [each.split('"')[1] for each in told if "verifying table" in each]
-    assert sorted(read) == [each.removeprefix("journal.") for each in (FROM_FIRST, FROM_CUT)]
+    assert await told(pool, cut) == {"reads": {FROM_FIRST, FROM_CUT}, "proves": {DEFAULT}}
 
 
 async def test_what_is_not_validated_does_not_become_a_partition(pool: Pool) -> None:
@@ -310,12 +314,11 @@ async def test_a_step_gives_up_when_a_reader_takes_long_and_can_be_repeated(
     journal = await opened(pool)
     await append(journal, entry("a"))
     await convert(pool, step)
-    async with pool.acquire() as reader:
-        async with reader.transaction():
-            await reader.fetch("SELECT count(*) FROM journal.stored_events")
-            with pytest.raises(asyncpg.LockNotAvailableError):
-                await STEPS[step](pool)
-            assert await append(journal, entry("b")) == [recorded(2)]
+    async with pool.acquire() as reader, reader.transaction():
+        await reader.fetch("SELECT count(*) FROM journal.stored_events")
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await STEPS[step](pool)
+        assert await append(journal, entry("b")) == [recorded(2)]
     await STEPS[step](pool)
     assert await append(await opened(pool), entry("a"), entry("b")) == [duplicate(1), duplicate(2)]
 

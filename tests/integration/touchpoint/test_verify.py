@@ -533,6 +533,17 @@ async def test_a_journal_sealed_anew_is_named_with_a_checkpoint_alone(
     assert await named(journal_pool, checkpoints[2]) == (1, 28)
 
 
+async def test_a_time_before_the_commit_before_is_named_though_it_is_sealed(
+    journal: Journal, journal_pool: Pool
+) -> None:
+    await journal_pool.execute(
+        "UPDATE journal.stored_events SET recorded_at = '2001-01-01Z' "
+        "WHERE notification_id BETWEEN 5 AND 24"
+    )
+    await seal_anew(journal_pool)
+    assert await named(journal_pool) == (5, 24)
+
+
 async def test_a_checkpoint_between_the_ends_of_commits_is_named(
     journal: Journal, journal_pool: Pool
 ) -> None:

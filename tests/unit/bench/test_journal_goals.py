@@ -65,7 +65,7 @@ def test_goals_are_met_by_just_what_they_want() -> None:
 def test_a_row_that_is_worse_misses_its_goal_and_no_other(
     index: int, goal: int, less: dict[str, float]
 ) -> None:
-    rows = [*ROWS[:index], replace(ROWS[index], **less), *ROWS[index + 1 :]]  # type: ignore[arg-type]
+    rows = [*ROWS[:index], replace(ROWS[index], **less), *ROWS[index + 1 :]]  # type: ignore[arg-type]  # columns by name
     assert [goal] == [number for number, each in enumerate(goals(rows)) if each.met is not True]
     assert goals(rows)[goal].met is False
 

@@ -163,3 +163,20 @@ def test_every_id_is_a_custom_uuid_of_rfc_9562(tenant: str, source: str, event_i
 )
 def test_what_is_not_quite_a_uuid7_keeps_no_time(event_id: str) -> None:
     assert originator_id("default", "local", event_id).int >> 80 != 0x01890A5DAC96
+
+
+@unhurried
+@given(st.lists(IDS, max_size=20))
+def test_many_ids_at_once_are_what_each_is_alone(event_ids: list[str]) -> None:
+    """All of them UUIDv7s is another way through the code than some of them."""
+    for some in (event_ids, [each for each in event_ids if len(each) == 36]):
+        alone = [originator_id("acme", "till", each).bytes for each in some]
+        assert alone == originator_ids("acme", "till", some)
+
+
+def test_an_id_with_line_breaks_is_not_taken_for_several() -> None:
+    uuid7 = "01890a5d-ac96-774b-bcce-b302099a8057"
+    two = [f"{uuid7}\n{uuid7}", "x"]
+    assert originator_ids("acme", "till", two) == [
+        originator_id("acme", "till", each).bytes for each in two
+    ]
