@@ -10,10 +10,10 @@ SERVICES := $(sort $(shell grep -l "^service " $(PROTOS)))
 RELEASED := protos/released.txtpb
 ARGS ?=
 
-.PHONY: help demo run test verify lint types protos lock clean
+.PHONY: help demo run test torture verify lint types protos lock clean
 
 help:  ## What there is
-	@awk -F ':.*## ' '/^[a-z].*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z].*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/run  ## Start everything, publish a simulated quarter, print the scores, keep serving
 	@$(BIN)/touchledger demo $(ARGS)
@@ -23,6 +23,11 @@ run: $(VENV)/run  ## Start everything without sample data
 
 test: $(VENV)/dev  ## Run the test suite
 	$(BIN)/python -m pytest $(ARGS)
+
+torture: $(VENV)/dev  ## Kill PostgreSQL and services under load, check what was acked: ARGS="--kills 500 --seed 7"
+	$(BIN)/python -m tests.torture $(ARGS)
+	TOUCHLEDGER_TEST_STORIES=150 $(BIN)/python -m pytest --timeout 900 \
+	  tests/integration/touchpoint/test_model.py -k the_journal_agrees
 
 bench/%: $(VENV)/bench  ## Measure beside others and say which goals are met: bench/journal
 	@$(BIN)/python -m bench.$* $(ARGS)

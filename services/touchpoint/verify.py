@@ -4,6 +4,7 @@ Reads the database itself and asks no service, which might be what lies. walk.py
 """
 
 import argparse
+import asyncio
 import json
 import sys
 import time
@@ -121,6 +122,12 @@ async def _run(url: str, options: argparse.Namespace) -> int:
                 on_progress=bar.show,
             )
         seconds = time.monotonic() - started_at
+    except asyncpg.InternalClientError as error:
+        # What asyncpg makes of Ctrl-C in the middle of a COPY.
+        task = asyncio.current_task()
+        if task and task.cancelling():
+            raise KeyboardInterrupt from error
+        raise
     finally:
         await connection.close(timeout=CONNECT_TIMEOUT_SECONDS)
     (_print_json if options.json else _print)(walked, checkpoints, seconds)

@@ -17,11 +17,19 @@ from services.cli.embedded_postgres import EmbeddedPostgres
 from services.touchpoint.identity import originator_ids
 from tests.support.sealed import assert_sealed
 from tests.support.stack import Service, free_port
-from tests.torture.faults import HOLD, KILLS, OTHERS, STEP_SECONDS_MAX, Torture
+from tests.torture.faults import (
+    ACKS_BETWEEN,
+    HOLD,
+    KILLS,
+    OTHERS,
+    STEP_SECONDS_MAX,
+    Torture,
+    until_more_acks,
+)
 from tests.torture.load import CONFLICT, DUPLICATE, RECORDED, TENANT, Follower, Load, Told
 from tests.torture.reply_dropper import ReplyDropper
 
-# Two of each source: they send each other's events, too.
+# Of each source; they send each other's events, too.
 CLIENTS = 4
 SERVICES = 2
 KILLS_DEFAULT = 210
@@ -112,7 +120,7 @@ async def under_load(torture: Torture, kills: int) -> tuple[Counter[str], Follow
         for number, name in enumerate(plan(kills, torture.choice), start=1):
             async with asyncio.timeout(STEP_SECONDS_MAX):
                 await (KILLS | OTHERS)[name](torture)
-                await torture.until_more_acks()
+                await until_more_acks(torture.loads, ACKS_BETWEEN)
             done[name] += 1
             print(f"{number:4}  {name}", file=sys.stderr, flush=True)
         for load in torture.loads:

@@ -5,7 +5,7 @@ import contextlib
 import os
 import random
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import asyncpg
@@ -57,6 +57,13 @@ SELECT count(*) FROM journal.stored_events
 """
 
 
+async def until_more_acks(loads: Sequence[Load], count: int) -> None:
+    enough = sum(load.acks for load in loads) + count
+    async with asyncio.timeout(STEP_SECONDS_MAX):
+        while sum(load.acks for load in loads) < enough:  # noqa: ASYNC110  # there is no event for it
+            await asyncio.sleep(0.01)
+
+
 @dataclass
 class Torture:
     """What there is to kill, and what must not have been answered."""
@@ -70,15 +77,6 @@ class Torture:
     choice: random.Random
     # Committed, and nobody was told: (source, event id).
     unanswered: set[tuple[str, str]] = field(default_factory=set)
-
-    def acks(self) -> int:
-        return sum(load.acks for load in self.loads)
-
-    async def until_more_acks(self, count: int = ACKS_BETWEEN) -> None:
-        enough = self.acks() + count
-        async with asyncio.timeout(STEP_SECONDS_MAX):
-            while self.acks() < enough:  # noqa: ASYNC110  # clients have nothing to wait on
-                await asyncio.sleep(0.01)
 
     @contextlib.asynccontextmanager
     async def session(self) -> AsyncIterator[Connection]:
@@ -135,14 +133,14 @@ async def held_append(torture: Torture, *, by_call: bool = False) -> AsyncIterat
             if found["by_call"] or not by_call:
                 break
             await session.execute(f"SELECT pg_advisory_unlock({HELD_AT})")
-            await torture.until_more_acks(1)
+            await until_more_acks(torture.loads, 1)
         service = torture.service_of(found["client_port"])
         yield Held(session, found["pid"], service, await session.fetchval(HEAD))
 
 
 async def service_at_random(torture: Torture) -> None:
     service = torture.choice.choice(torture.services)
-    await torture.until_more_acks(torture.choice.randint(1, 50))
+    await until_more_acks(torture.loads, torture.choice.randint(1, 50))
     service.kill()
     service.start()
 
@@ -173,7 +171,7 @@ async def service_between_commit_and_reply(torture: Torture) -> None:
 
 async def session_at_random(torture: Torture) -> None:
     """PostgreSQL ends all others, too, and recovers."""
-    await torture.until_more_acks(torture.choice.randint(1, 50))
+    await until_more_acks(torture.loads, torture.choice.randint(1, 50))
     async with torture.session() as session:
         pids = [row["pid"] for row in await session.fetch(SESSIONS)]
     # None, where a service has just been killed: then the one that looks after the log.
@@ -189,14 +187,14 @@ async def session_with_the_append_lock(torture: Torture) -> None:
 
 async def postmaster(torture: Torture) -> None:
     """Its children end by themselves."""
-    await torture.until_more_acks(torture.choice.randint(1, 50))
+    await until_more_acks(torture.loads, torture.choice.randint(1, 50))
     torture.postmaster().kill()
     await torture.start_postgres()
 
 
 async def all_of_postgres(torture: Torture) -> None:
     """Without a last word, as when the machine goes; its cache of the disk stays, though."""
-    await torture.until_more_acks(torture.choice.randint(1, 50))
+    await until_more_acks(torture.loads, torture.choice.randint(1, 50))
     head = torture.postmaster()
     for process in (head, *head.children()):
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -206,21 +204,24 @@ async def all_of_postgres(torture: Torture) -> None:
 
 async def lost_replies(torture: Torture) -> None:
     """Not a kill: the network takes the answers of what is committed."""
-    source = torture.loads[1].source
+    proxied = torture.loads[1]
     lost = list[tuple[str, str]]()
     # Again, where all that these clients had under way were duplicates: nothing is committed for those.
     while not lost:
+        await until_more_acks([proxied], 1)
         async with held_append(torture) as held:
             for dropper in torture.droppers:
                 dropper.drop_replies()
             await held.release()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(COMMIT_SECONDS):
-                    while not await held.session.fetchval(COMMITTED, held.head, TENANT, source):
+                    while not await held.session.fetchval(
+                        COMMITTED, held.head, TENANT, proxied.source
+                    ):
                         pass
         async with torture.session() as session:
             rows = await session.fetch(BETWEEN, held.head, await session.fetchval(HEAD))
-        lost = [(of, event_id) for of, event_id in rows if of == source]
+        lost = [(of, event_id) for of, event_id in rows if of == proxied.source]
         for dropper in torture.droppers:
             dropper.cut()
     torture.unanswered |= set(lost)

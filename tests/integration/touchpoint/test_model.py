@@ -22,7 +22,6 @@ from hypothesis.errors import Flaky
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     invariant,
-    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -412,18 +411,18 @@ class JournalMachine(RuleBasedStateMachine):
     def readers_see_all_in_order(self) -> None:
         self.run(self.check())
 
-    @precondition(lambda self: self.model.events)
-    @rule(process=processes, data=st.data())
-    def read_from_anywhere(self, process: int, data: st.DataObject) -> None:
-        after = data.draw(st.integers(0, len(self.model.events)))
-        of = self.model.events[max(after - 1, 0)].originator_id
+    # Drawn from a fixed range: what is stored depends on races, and Hypothesis wants its draws repeatable.
+    @rule(process=processes, place=st.integers(0, 10_000))
+    def read_from_anywhere(self, process: int, place: int) -> None:
+        after = place % (len(self.model.events) + 1)
         page = self.run(self.journals[process].page(after))
-        stream = self.run(self.journals[process].stream(UUID(bytes=of)))
         expected = [each.state for each in self.model.events]
         assert expected[after:] == [row["state"] for row in page.events]
-        assert [each.state for each in self.model.events if each.originator_id == of] == [
-            row["state"] for row in stream
-        ]
+        for of in {each.originator_id for each in self.model.events[after : after + 1]}:
+            stream = self.run(self.journals[process].stream(UUID(bytes=of)))
+            assert [each.state for each in self.model.events if each.originator_id == of] == [
+                row["state"] for row in stream
+            ]
 
     # How it is done.
 

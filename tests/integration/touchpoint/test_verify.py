@@ -692,6 +692,18 @@ async def test_a_proof_does_not_hold_for_another_position_or_name(
     assert not checks({**made, "event": relabelled}, last)
 
 
+async def test_a_proof_does_not_hold_for_a_position_outside_of_its_commit(
+    journal: Journal, journal_pool: Pool, checks: Checks
+) -> None:
+    # One full group: before it, places counted from the end would be found.
+    await append(journal, *(entry(f"more-{each}") for each in range(16)))
+    last = await checkpoint_at(journal_pool, HEAD + 16)
+    made = await proof_of(journal_pool, HEAD + 16)
+    assert checks(made, last)
+    for position in (HEAD, HEAD + 32, HEAD + 17):
+        assert not checks({**made, "position": position}, last)
+
+
 async def test_a_proof_does_not_hold_for_another_checkpoint(
     journal: Journal, journal_pool: Pool, checks: Checks
 ) -> None:
