@@ -38,7 +38,8 @@ def _encoded(batches: Sequence[Sequence[Event]]) -> list[bytes]:
     copies, first = list[bytes](), 1
     for batch in batches:
         bodies = row.encode(ATTEMPT, entries(batch)).bodies
-        copies.append(row.copy_of(first, START, bodies))
+        rows = row.copy_of(first, START, bodies)
+        copies.append(row.COPY_HEADER + rows + row.COPY_TRAILER)
         first += len(batch)
     return copies
 

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from operator import attrgetter
 from typing import NamedTuple, TypeVar
 from uuid import UUID
@@ -35,6 +36,8 @@ COMMIT_EVENTS_MAX = 5000
 COPY_ROUND_TRIPS_MORE = 5
 CALL_SECONDS_MORE_AN_EVENT = 8e-6
 ROUND_TRIPS_MEASURED = 5
+# Sent in one piece, some 60 kB.
+CHUNK_EVENTS = 100
 # A connection is free at once, unless readers have all of them.
 CONNECTION_SECONDS_MAX = 5.0
 # Ids that were stored lately, for a repeated request: a publisher repeats within seconds. About 30 MB.
@@ -328,7 +331,7 @@ class Appender:
                 schema_name="journal",
                 columns=row.COLUMNS,
                 format="binary",
-                source=_once(row.copy_of(first, recorded_at, bodies)),
+                source=_chunks(first, recorded_at, bodies),
             )
             chain = seal.chain_of(
                 head["chain"], first=first, last=last, recorded_at=recorded_at, root=root
@@ -437,8 +440,12 @@ def _uuids(ids: Iterable[bytes]) -> str:
     return "{" + ",".join(map(bytes.hex, ids)) + "}"
 
 
-async def _once(data: bytes) -> AsyncIterator[bytes]:
-    yield data
+async def _chunks(first: int, recorded_at: datetime, bodies: list[bytes]) -> AsyncIterator[bytes]:
+    """PostgreSQL stores the first rows while the others are being put together."""
+    yield row.COPY_HEADER
+    for start in range(0, len(bodies), CHUNK_EVENTS):
+        yield row.copy_of(first + start, recorded_at, bodies[start : start + CHUNK_EVENTS])
+    yield row.COPY_TRAILER
 
 
 async def round_trip_seconds(pool: Pool) -> float:

@@ -8,8 +8,8 @@ that an erased state leaves the proof whole. Position and recorded_at are sealed
 """
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -97,7 +97,7 @@ def encode_columns(
     """Column by column rather than event by event: half the time, on the hot path."""
     sha256, before_id, kinds = hashlib.sha256, _shared(attempt) + SIXTEEN, _Kinds()
     state_digests = [sha256(state).digest() for state in states]
-    fields = [
+    sealed = [
         b"%b%b%b%b%b%b%b"
         % (
             before_id,
@@ -124,12 +124,24 @@ def encode_columns(
         states,
         content_digests,
         state_digests,
-        leaves=[sha256(LEAF + each).digest() for each in fields],
+        leaves=[sha256(LEAF + each).digest() for each in sealed],
         bodies=[
             b"%b%b%b" % (each, len(state).to_bytes(4, "big"), state)
-            for each, state in zip(fields, states, strict=True)
+            for each, state in zip(sealed, states, strict=True)
         ],
     )
+
+
+def joined(parts: Sequence[Rows]) -> Rows:
+    """Those of one attempt, one after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    columns = (
+        [value for part in parts for value in getattr(part, column.name)]
+        for column in fields(Rows)
+        if column.name != "attempt"
+    )
+    return Rows(parts[0].attempt, *columns)
 
 
 class _Kinds(dict[tuple[int, str], bytes]):
@@ -158,14 +170,13 @@ def leaf(stored: asyncpg.Record) -> bytes:
     return hashlib.sha256(LEAF + b"".join(fields)).digest()
 
 
-def copy_of(first: int, recorded_at: datetime, bodies: list[bytes]) -> bytes:
-    """What COPY … (FORMAT binary) takes: these rows at positions from `first` on."""
+def copy_of(first: int, recorded_at: datetime, bodies: Iterable[bytes]) -> bytes:
+    """What COPY … (FORMAT binary) takes between header and trailer: rows at positions from `first` on."""
     before = FIELD_COUNT + EIGHT
     between = EIGHT + microseconds(recorded_at)
-    parts = [COPY_HEADER]
+    parts = list[bytes]()
     for position, body in enumerate(bodies, start=first):
         parts += (before, position.to_bytes(8, "big"), between, body)
-    parts.append(COPY_TRAILER)
     return b"".join(parts)
 
 
