@@ -187,7 +187,7 @@ def read(state: bytes) -> pb.Event:
 
 
 def _is_published(topic: str) -> bool:
-    """Of a source. Others are decisions, of the touchpoint service or of an application: no metric reads them."""
+    """Of a source. Others are decisions, of ours or of an application: no metric reads them."""
     return topic.startswith("touchledger.") and not topic.startswith(DECISIONS)
 
 
