@@ -46,7 +46,7 @@ def goals(rows: Sequence[Row]) -> list[Goal]:
     append = _one(rows, GRPC, BIG_BATCH, AT_ONCE)
     rate = append.events_per_second if append else None
     return [
-        Goal(f"{ours} / raw COPY (moonshot {MOONSHOT})", 0.6, _ratio(append)),
+        Goal(f"{ours} / raw COPY on one connection (moonshot {MOONSHOT})", 0.6, _ratio(append)),
         Goal(f"{ours} / eventsourcing recorder", 3, quotient(rate, _best(rows, LIBRARY))),
         Goal(f"{ours} / UmaDB with 2 tags", 2.5, quotient(rate, _best(rows, UMADB[2]))),
         Goal(

@@ -238,6 +238,9 @@ class Appender:
                     else:
                         first = await self._store(connection, plan)
                     break
+                except asyncpg.DataCorruptedError as error:
+                    # journal.take_turn() says so.
+                    raise Corrupt("a chain of seals up to the head", got="none") from error
                 except asyncpg.UniqueViolationError as error:
                     violated = error.constraint_name or ""
                     if POSITION_KEYS.fullmatch(violated):

@@ -1,5 +1,5 @@
 -- Turns journal.stored_events into partitions by time while the service goes on. No migration: an operator runs it,
--- as the owner of the table, when the journal gets large (README.md, "To a billion events"). This file only makes the
+-- as the owner of the table, when the journal gets large (docs/growth.md says when and how). This file only makes the
 -- functions; then, each as a statement of its own:
 --
 --     SELECT journal.set_apart('2027-01-01+00', '2050-01-01+00');

@@ -3,12 +3,16 @@
 import itertools
 from operator import itemgetter
 
+import structlog
+
+from services.chassis.errors import Corrupt
 from services.chassis.postgres import Pool
 from services.touchpoint.row import leaf
 from services.touchpoint.seal import NO_CHAIN, chain_of, root_of
 
-IS_SEALED = "SELECT position = 0 OR chain <> $1 FROM journal.head"
-TAKE_TURN = "SELECT position FROM journal.take_turn()"
+TO_SEAL = "SELECT to_seal AND chain = $1 FROM journal.head"
+# The lock of journal.take_turn(), which itself refuses a journal without a chain.
+LOCK = "SELECT pg_advisory_xact_lock(7310114002)"
 EVENTS = """
 SELECT notification_id, recorded_at, tenant, source, received_at, sent_at, traceparent,
        originator_id, originator_version, topic, content_digest, state_digest
@@ -21,21 +25,25 @@ SEAL = """
 INSERT INTO journal.seals (last_position, first_position, recorded_at, root, chain)
 VALUES ($1, $2, $3, $4, $5)
 """
-MOVE_CHAIN = "UPDATE journal.head SET chain = $1"
+MOVE_CHAIN = "UPDATE journal.head SET chain = $1, to_seal = false"
 PAGE_EVENTS = 5000
+
+log = structlog.get_logger()
 
 
 async def seal_unsealed(pool: Pool) -> None:
     """Events with one recorded_at are sealed together, as they were stored together."""
-    if await pool.fetchval(IS_SEALED, NO_CHAIN):
+    if not await pool.fetchval(TO_SEAL, NO_CHAIN):
         return
     async with pool.acquire() as connection, connection.transaction():
-        await connection.execute(TAKE_TURN)
+        await connection.execute(LOCK)
         # Another process may have done it during the wait.
-        if await connection.fetchval(IS_SEALED, NO_CHAIN):
+        if not await connection.fetchval(TO_SEAL, NO_CHAIN):
             return
         chain, after = NO_CHAIN, 0
         while page := await connection.fetch(EVENTS, after, PAGE_EVENTS):
+            if page[-1]["notification_id"] - after != len(page):
+                raise Corrupt("dense positions", field="position", got=f"a hole after {after}")
             for recorded_at, events in itertools.groupby(page, itemgetter("recorded_at")):
                 leaves = [leaf(event) for event in events]
                 first, after = after + 1, after + len(leaves)
@@ -43,3 +51,4 @@ async def seal_unsealed(pool: Pool) -> None:
                 chain = chain_of(chain, first=first, last=after, recorded_at=recorded_at, root=root)
                 await connection.execute(SEAL, after, first, recorded_at, root, chain)
         await connection.execute(MOVE_CHAIN, chain)
+    log.info("sealed what an earlier release had stored", events=after)

@@ -179,6 +179,7 @@ async def check(torture: Torture, follower: Follower) -> dict[str, int]:
         assert {(load.source, each) for each in told.tried} == {
             key for key in await stored(torture) if key[0] == load.source
         }
+    assert counts["events committed whose answer was lost"], "no kill between commit and reply"
     async with torture.session() as session:
         counts["commits sealed, the chain intact"] = await assert_sealed(session)
     counts["reader's connections"] = follower.connections

@@ -16,6 +16,23 @@ COMMENT ON COLUMN journal.seals.chain IS 'Hash over the chain before, the positi
 ALTER TABLE journal.head ADD COLUMN chain bytea NOT NULL DEFAULT decode(repeat('00', 32), 'hex');
 COMMENT ON COLUMN journal.head.chain IS 'The chain of the last seal; 32 zero bytes before the first.';
 
+-- What a release without a seal has stored is sealed by the first start of this one (unsealed.py), and only then: a
+-- chain that is lost later is an alarm and nothing to make anew.
+ALTER TABLE journal.head ADD COLUMN to_seal boolean NOT NULL DEFAULT false;
+UPDATE journal.head SET to_seal = position > 0;
+COMMENT ON COLUMN journal.head.to_seal IS 'The events of an earlier release are still to be sealed.';
+
+-- A service of a release without a seal, which may still run beside this one, can't append any more.
+CREATE FUNCTION journal.refuse_unsealed() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE 'journal: got events without a seal, want a touchpoint service that seals what it stores'
+        USING ERRCODE = 'data_corrupted';
+END
+$$;
+CREATE TRIGGER head_refuse_unsealed BEFORE UPDATE ON journal.head FOR EACH ROW
+    WHEN (NEW.position <> OLD.position AND NEW.chain = OLD.chain) EXECUTE FUNCTION journal.refuse_unsealed();
+
 -- Waits for its turn to append and then tells where the journal ends. VOLATILE, so that the second statement
 -- takes its snapshot after the wait of the first. Under this lock positions commit in order: a reader that
 -- has read 7 never looks for 6 again. Advisory rather than LOCK TABLE, which would collide with VACUUM. The
@@ -28,6 +45,10 @@ BEGIN
     SELECT head.journal_id, head.position, greatest(clock_timestamp(), head.recorded_at), head.chain
       INTO take_turn.journal_id, take_turn.position, take_turn.recorded_at, take_turn.chain
       FROM journal.head;
+    IF take_turn.position > 0 AND take_turn.chain = decode(repeat('00', 32), 'hex') THEN
+        RAISE 'journal: got events without a chain, want the start of a touchpoint service to seal what an earlier release stored, or the chain back'
+            USING ERRCODE = 'data_corrupted';
+    END IF;
 END
 $$;
 

@@ -2,8 +2,10 @@
 
 import asyncio
 
+import asyncpg
 import pytest
 
+from services.chassis.errors import Corrupt
 from services.chassis.postgres import Pool
 from services.touchpoint import appender
 from services.touchpoint.journal import Journal
@@ -42,8 +44,41 @@ async def test_what_an_earlier_release_stored_is_sealed_once(
     await append(journal, entry("c"))
     before = await journal_pool.fetch("SELECT * FROM journal.seals")
     await journal_pool.execute("TRUNCATE journal.seals")
-    await journal_pool.execute("UPDATE journal.head SET chain = $1", NO_CHAIN)
+    await journal_pool.execute("UPDATE journal.head SET chain = $1, to_seal = true", NO_CHAIN)
+    with pytest.raises(Corrupt, match="chain"):
+        await append(journal, entry("too early"))
     await asyncio.gather(seal_unsealed(journal_pool), seal_unsealed(journal_pool))
     assert before == await journal_pool.fetch("SELECT * FROM journal.seals")
     await append(journal, entry("d"))
     assert await assert_sealed(journal_pool) == 3
+
+
+async def test_a_chain_that_is_lost_later_is_not_made_anew_and_stops_appends(
+    journal: Journal, journal_pool: Pool
+) -> None:
+    await append(journal, entry("a"))
+    await journal_pool.execute("TRUNCATE journal.seals")
+    await journal_pool.execute("UPDATE journal.head SET chain = $1", NO_CHAIN)
+    await seal_unsealed(journal_pool)
+    with pytest.raises(Corrupt, match="chain"):
+        await append(journal, entry("b"))
+    assert await journal_pool.fetchval("SELECT count(*) FROM journal.seals") == 0
+
+
+async def test_an_earlier_release_beside_this_one_cannot_append_without_a_seal(
+    journal: Journal, journal_pool: Pool
+) -> None:
+    await append(journal, entry("a"))
+    with pytest.raises(asyncpg.DataCorruptedError, match="without a seal"):
+        await journal_pool.execute("UPDATE journal.head SET position = 2, recorded_at = now()")
+
+
+async def test_a_hole_that_an_earlier_release_left_is_not_sealed_over(
+    journal: Journal, journal_pool: Pool
+) -> None:
+    await append(journal, entry("a"), entry("b"), entry("c"))
+    await journal_pool.execute("TRUNCATE journal.seals")
+    await journal_pool.execute("UPDATE journal.head SET chain = $1, to_seal = true", NO_CHAIN)
+    await journal_pool.execute("DELETE FROM journal.stored_events WHERE notification_id = 2")
+    with pytest.raises(Corrupt):
+        await seal_unsealed(journal_pool)
