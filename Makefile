@@ -29,7 +29,7 @@ torture: $(VENV)/dev  ## Kill PostgreSQL and services under load, check what was
 	TOUCHLEDGER_TEST_STORIES=150 $(BIN)/python -m pytest --timeout 900 \
 	  tests/integration/touchpoint/test_model.py -k the_journal_agrees
 
-bench/%: $(VENV)/bench  ## Measure beside others and say which goals are met: bench/journal
+bench/%: $(VENV)/bench  ## Measure beside others and say which goals are met: bench/journal, bench/growth
 	@$(BIN)/python -m bench.$* $(ARGS)
 
 verify: lint types  ## What must hold before a commit: fresh stubs, linters, types, boundaries

@@ -51,7 +51,6 @@ async def open_pool(
                 max_size=size_max,
                 timeout=CONNECT_TIMEOUT_SECONDS,
                 command_timeout=COMMAND_TIMEOUT_SECONDS,
-                reset=_nothing_to_reset,
                 server_settings={
                     "application_name": f"touchledger-{name}",
                     # No result depends on the zone of a session.
@@ -84,10 +83,6 @@ async def open_pool(
             shown = await pool.fetchval("SHOW server_version")
             raise Unsuitable(f"{name}: PostgreSQL server: got version {shown}, want 18 or newer")
         yield pool
-
-
-async def _nothing_to_reset(_: Connection) -> None:
-    """Spares a round trip for each use: services change settings for a transaction only, never a session."""
 
 
 async def durability_gaps(pool: Pool) -> list[str]:

@@ -5,6 +5,7 @@ a time, so that one request which the database refuses harms no other.
 """
 
 import asyncio
+import contextlib
 import enum
 import re
 import time
@@ -186,26 +187,34 @@ class Appender:
             self._committing = asyncio.create_task(self._commit_waiting(), name="group commit")
         try:
             return await request.done
+        except asyncio.CancelledError:
+            # Its caller has given up: what has not begun need not be done, and holds memory no longer.
+            with contextlib.suppress(ValueError):
+                self._waiting.remove(request)
+            raise
         finally:
             self._requests_pending -= 1
             self._bytes_pending -= size
 
     async def _commit_waiting(self) -> None:
-        while requests := self._next_requests():
+        while self._waiting:
             try:
-                await self._commit(requests)
+                async with self._pool.acquire(timeout=CONNECTION_SECONDS_MAX) as connection:
+                    # Kept while requests keep coming: giving it back costs a round trip.
+                    while self._waiting and not connection.is_closed():
+                        await self._commit_or_fail(connection, self._next_requests())
             except Exception as error:
-                if len(requests) == 1 or isinstance(error, (*DATABASE_AWAY, Corrupt)):
-                    _fail(requests, error)
-                else:
-                    await self._commit_one_by_one(requests)
+                _fail(self._next_requests(), error)
 
-    async def _commit_one_by_one(self, requests: Sequence[Request]) -> None:
-        for request in requests:
-            try:
-                await self._commit([request])
-            except Exception as error:
-                _fail([request], error)
+    async def _commit_or_fail(self, connection: Connection, requests: Sequence[Request]) -> None:
+        try:
+            await self._commit(connection, requests)
+        except Exception as error:
+            if len(requests) == 1 or isinstance(error, (*DATABASE_AWAY, Corrupt)):
+                _fail(requests, error)
+                return
+            for request in requests:
+                await self._commit_or_fail(connection, [request])
 
     def _next_requests(self) -> list[Request]:
         requests, events = list[Request](), 0
@@ -213,43 +222,39 @@ class Appender:
             events += len(self._waiting[0].rows)
             if requests and events > COMMIT_EVENTS_MAX:
                 break
-            request = self._waiting.popleft()
-            # Its caller has given up: what has not begun need not be done.
-            if not request.done.cancelled():
-                requests.append(request)
+            requests.append(self._waiting.popleft())
         return requests
 
-    async def _commit(self, requests: Sequence[Request]) -> None:
+    async def _commit(self, connection: Connection, requests: Sequence[Request]) -> None:
         ids = [each for request in requests for each in request.rows.originator_ids]
-        async with self._pool.acquire(timeout=CONNECTION_SECONDS_MAX) as connection:
-            while True:
-                plan = await self._plan(connection, requests, ids)
-                callbacks = [
-                    request.also
-                    for request, answer in zip(requests, plan.answers, strict=True)
-                    if request.also and not isinstance(answer, VersionConflict)
-                ]
-                try:
-                    if callbacks:
-                        async with connection.transaction():
-                            first = await self._store(connection, plan)
-                            for also in callbacks:
-                                await also(connection)
-                    else:
+        while True:
+            plan = await self._plan(connection, requests, ids)
+            callbacks = [
+                request.also
+                for request, answer in zip(requests, plan.answers, strict=True)
+                if request.also and not isinstance(answer, VersionConflict)
+            ]
+            try:
+                if callbacks:
+                    async with connection.transaction():
                         first = await self._store(connection, plan)
-                    break
-                except asyncpg.DataCorruptedError as error:
-                    # journal.take_turn() says so.
-                    raise Corrupt("a chain of seals up to the head", got="none") from error
-                except asyncpg.UniqueViolationError as error:
-                    violated = error.constraint_name or ""
-                    if POSITION_KEYS.fullmatch(violated):
-                        raise Corrupt("a head at the last position") from error
-                    if not PRIMARY_KEY.fullmatch(violated):
-                        raise
-                    # Whatever was stored by others is found by the look-up, so that each round stores or
-                    # leaves out at least one event more.
-                    self._look_ups_left = COMMITS_WITH_LOOK_UP
+                        for also in callbacks:
+                            await also(connection)
+                else:
+                    first = await self._store(connection, plan)
+                break
+            except asyncpg.DataCorruptedError as error:
+                # journal.take_turn() says so.
+                raise Corrupt("a chain of seals up to the head", got="none") from error
+            except asyncpg.UniqueViolationError as error:
+                violated = error.constraint_name or ""
+                if POSITION_KEYS.fullmatch(violated):
+                    raise Corrupt("a head at the last position") from error
+                if not PRIMARY_KEY.fullmatch(violated):
+                    raise
+                # Whatever was stored by others is found by the look-up, so that each round stores or
+                # leaves out at least one event more.
+                self._look_ups_left = COMMITS_WITH_LOOK_UP
         self._remember(ids)
         for request, answer in zip(requests, plan.answers, strict=True):
             if request.done.done():

@@ -4,7 +4,6 @@ import base64
 import hashlib
 import json
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -34,23 +33,11 @@ proof = json.loads(Path(sys.argv[1]).read_text())
 event, commit, position = proof["event"], proof["commit"], proof["position"]
 check(sha256(bytes.fromhex(proof["state"])).hex() == event["state_digest"], "state")
 text, binary, names = str.encode, bytes.fromhex, [*NAMES.split(), "content_digest", "state_digest"]
-kinds: list[Callable[[Any], bytes]] = [
-    text,
-    text,
-    time,
-    time,
-    text,
-    binary,
-    number,
-    text,
-    binary,
-    binary,
-]
+kinds: Any = (text, text, time, time, text, binary, number, text, binary, binary)
 leaf = b"\x00"
 for name, encoded in zip(names, kinds, strict=True):
-    content = b"" if event[name] is None else encoded(event[name])
-    length = -1 if event[name] is None else len(content)
-    leaf += length.to_bytes(4, "big", signed=True) + content
+    content = None if event[name] is None else encoded(event[name])
+    leaf += b"\xff" * 4 if content is None else len(content).to_bytes(4, "big") + content
 digest, index = sha256(leaf), position - commit["first"]
 count = commit["last"] - commit["first"] + 1
 check(0 <= index < count, "position")
@@ -60,13 +47,12 @@ for group in commit["path"]:
     check({32} == set(map(len, children)) and children[index % 16] == digest, "path")
     digest, index, count = sha256(b"\x01", *children), index // 16, (count + 15) // 16
 chain, first = bytes.fromhex(commit["chain_before"]), commit["first"]
-for last, recorded_at, root in [
-    (commit["last"], commit["recorded_at"], digest.hex()),
-    *proof["following"],
-]:
+own = commit["last"], commit["recorded_at"], digest.hex()
+for last, recorded_at, root in [own, *proof["following"]]:
     parts = number(first), number(last), time(recorded_at), bytes.fromhex(root)
     chain, first = sha256(b"\x02", chain, *parts), last + 1
 reached = [proof["journal_id"], str(first - 1), base64.b64encode(chain).decode()]
 trusted = Path(sys.argv[2]).read_text().removeprefix("touchledger/journal/").split("\n")[:3]
 check(reached == trusted, "checkpoint")
-print(f"position {position} is in the journal, recorded at {commit['recorded_at']}")
+print(f"position {position} is in the journal, recorded at {commit['recorded_at']}:")
+print(*(f"{name}={event[name]!r}" for name in ("tenant", "source", "topic", "originator_id")))

@@ -18,8 +18,11 @@ import hashlib
 import os
 import stat
 import tempfile
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import structlog
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -32,6 +35,8 @@ from services.touchpoint.settings import Settings
 
 log = structlog.get_logger()
 
+T = TypeVar("T")
+
 ORIGIN = "touchledger/journal/"
 SUFFIX = ".checkpoint"
 SIGNATURE_LINE = "— "
@@ -43,6 +48,8 @@ NOTE_BYTES_MAX = 128 * 1024
 POSITION_DIGITS = 19
 # Reading the head takes a millisecond, a connection is free within seconds.
 LOOK_SECONDS_MAX = 30.0
+# A folder of a year's checkpoints, one each ten minutes, is listed within a second.
+FOLDER_SECONDS_MAX = 60.0
 
 HEAD = """
 SELECT head.journal_id, head.position, head.chain, seals.chain AS sealed
@@ -132,6 +139,34 @@ def read_private_key(file: Path) -> Ed25519PrivateKey:
     return key
 
 
+class FolderThread:
+    """Work on a folder that may hang for ever: then one thread does, and no end of the process waits for it.
+
+    The threads of asyncio.to_thread are waited for at the end.
+    """
+
+    def __init__(self) -> None:
+        self._last: Future[Any] | None = None
+
+    async def run(self, work: Callable[[], T]) -> T:
+        if self._last is not None and not self._last.done():
+            raise TimeoutError("the folder still hangs")
+        done = Future[T]()
+        # From here on it can't be cancelled: only its own thread ends it.
+        done.set_running_or_notify_cancel()
+
+        def run() -> None:
+            try:
+                done.set_result(work())
+            except BaseException as error:
+                done.set_exception(error)
+
+        threading.Thread(target=run, name="checkpoint folder", daemon=True).start()
+        self._last = done
+        async with asyncio.timeout(FOLDER_SECONDS_MAX):
+            return await asyncio.wrap_future(done)
+
+
 class Exporter:
     """Writes a checkpoint whenever the head has moved. What goes wrong is logged and tried again."""
 
@@ -142,6 +177,7 @@ class Exporter:
         self._folder = folder
         self._key = key
         self._every_seconds = every_seconds
+        self._folder_thread = FolderThread()
         self._newest: Checkpoint | None = None
 
     @classmethod
@@ -182,8 +218,7 @@ class Exporter:
             raise _contradiction(f"the seal of the head at {position}")
         newest = self._newest
         if newest is None or newest.journal_id != journal_id:
-            # Not bounded in time: a folder that hangs holds up its thread and no append.
-            newest = await asyncio.to_thread(self._newest_of, journal_id)
+            newest = await self._folder_thread.run(lambda: self._newest_of(journal_id))
         if newest is not None:
             async with asyncio.timeout(LOOK_SECONDS_MAX):
                 chain = await self._pool.fetchval(CHAIN_AT, newest.position)
@@ -192,12 +227,7 @@ class Exporter:
             self._newest = newest
             if newest.position == position:
                 return None
-        checkpoint = Checkpoint(
-            f"{journal_id}-{position:0{POSITION_DIGITS}}{SUFFIX}",
-            journal_id,
-            position,
-            head["chain"],
-        )
+        checkpoint = Checkpoint(_name_of(journal_id, position), journal_id, position, head["chain"])
         note = sign(
             self._key,
             journal_id=journal_id,
@@ -205,14 +235,33 @@ class Exporter:
             chain=checkpoint.chain,
         )
         file = self._folder / checkpoint.name
-        await asyncio.to_thread(_write_once, file, note)
+        await self._folder_thread.run(lambda: self._write_once(file, checkpoint, note))
         self._newest = checkpoint
         return file
 
     def _newest_of(self, journal_id: str) -> Checkpoint | None:
-        files = self._folder.glob(f"{journal_id}-*{SUFFIX}")
-        newest = max(files, default=None, key=lambda file: file.name)
-        return None if newest is None else parse(newest.read_text(), name=newest.name)
+        """The last that our own key has signed under this name; what else lies there says nothing."""
+        for file in sorted(self._folder.glob(f"{journal_id}-*{SUFFIX}"), reverse=True):
+            try:
+                found = _read(file, self._key.public_key())
+            except Refused as error:
+                log.warning("passed over in the folder of checkpoints", what=str(error))
+                continue
+            if found.name == _name_of(found.journal_id, found.position):
+                return found
+            log.warning("passed over in the folder of checkpoints", what=f"{file.name}: renamed")
+        return None
+
+    def _write_once(self, file: Path, checkpoint: Checkpoint, note: str) -> None:
+        """What is there already stays; Refused or FileExistsError if it is not the same."""
+        if not file.exists():
+            _write_whole(file, note)
+        elif _read(file, self._key.public_key()) != checkpoint:
+            raise FileExistsError(file)
+
+
+def _name_of(journal_id: str, position: int) -> str:
+    return f"{journal_id}-{position:0{POSITION_DIGITS}}{SUFFIX}"
 
 
 def _contradiction(want: str) -> Corrupt:
@@ -220,10 +269,8 @@ def _contradiction(want: str) -> Corrupt:
     return Corrupt(want, field="chain", got="another")
 
 
-def _write_once(file: Path, content: str) -> None:
-    """Whole or not at all; what is there already stays."""
-    if file.exists():
-        return
+def _write_whole(file: Path, content: str) -> None:
+    """Or not at all."""
     descriptor, written = tempfile.mkstemp(prefix=".", suffix=".new", dir=file.parent)
     try:
         with os.fdopen(descriptor, "w") as output:
@@ -244,6 +291,9 @@ def _write_once(file: Path, content: str) -> None:
 
 
 def _read(file: Path, public_key: Ed25519PublicKey) -> Checkpoint:
+    # The end of a pipe that nobody writes to never comes.
+    if not stat.S_ISREG(file.stat().st_mode):
+        raise Refused(f"{file.name}: got no regular file, want a checkpoint")
     with file.open("rb") as content:
         raw = content.read(NOTE_BYTES_MAX + 1)
     if len(raw) > NOTE_BYTES_MAX:

@@ -41,6 +41,10 @@ SELECT first_position, last_position, recorded_at, root, chain
 """
 
 
+async def journal_id_of(connection: Connection) -> str:
+    return str(await connection.fetchval(JOURNAL_ID))
+
+
 async def position_of(connection: Connection, originator_id: bytes) -> int:
     """Where the published event is that has this stream to itself."""
     position = await connection.fetchval(POSITION, UUID(bytes=originator_id))
@@ -88,13 +92,12 @@ async def _prove(connection: Connection, position: int, until: Checkpoint | None
     following, reached = await _following(connection, last, chain, last_wanted)
     if until and reached != (until.position, until.chain):
         raise _nothing_proven(until.position)
-    journal_id = await connection.fetchval(JOURNAL_ID)
     state = event["state"]
     if hashlib.sha256(state).digest() != event["state_digest"]:
         raise _nothing_proven(position)
     shown = {name: _shown(value) for name, value in event.items() if name != "state"}
     return {
-        "journal_id": str(journal_id),
+        "journal_id": await journal_id_of(connection),
         "position": position,
         "event": shown,
         "state": state.hex(),

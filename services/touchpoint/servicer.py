@@ -128,6 +128,12 @@ def _attempt(request: journal_pb2.AppendRequest) -> Attempt:
     _check_name(request.source, NAME_CHARACTERS_MAX, "source")
     if request.source == SOURCE:
         raise Malformed("another source: decisions are of this one", field="source", got=SOURCE)
+    if len(request.traceparent) > NAME_CHARACTERS_MAX or "\0" in request.traceparent:
+        raise Malformed(
+            f"at most {NAME_CHARACTERS_MAX} characters without NUL",
+            field="traceparent",
+            got=f"{len(request.traceparent)}",
+        )
     return Attempt(
         tenant=request.tenant,
         source=request.source,
@@ -183,7 +189,10 @@ def _moment(request: journal_pb2.AppendRequest, field: str) -> datetime | None:
     if not request.HasField(field):
         return None
     moment: Timestamp = getattr(request, field)
-    return moment.ToDatetime(tzinfo=UTC)
+    try:
+        return moment.ToDatetime(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise Malformed("a time in the years 1 to 9999", field=field, got="another") from None
 
 
 RECORDED = journal_pb2.AppendResult.STATUS_RECORDED

@@ -1,6 +1,7 @@
 """Seals what a release before the seal has stored, once, when the first service of this one starts."""
 
 import itertools
+from datetime import datetime
 from operator import itemgetter
 
 import structlog
@@ -21,12 +22,10 @@ SELECT notification_id, recorded_at, tenant, source, received_at, sent_at, trace
  ORDER BY notification_id
  LIMIT $2
 """
-SEAL = """
-INSERT INTO journal.seals (last_position, first_position, recorded_at, root, chain)
-VALUES ($1, $2, $3, $4, $5)
-"""
+SEAL_COLUMNS = ("last_position", "first_position", "recorded_at", "root", "chain")
 MOVE_CHAIN = "UPDATE journal.head SET chain = $1, to_seal = false"
 PAGE_EVENTS = 5000
+LOCK_SECONDS_MAX = 3600.0
 
 log = structlog.get_logger()
 
@@ -36,7 +35,9 @@ async def seal_unsealed(pool: Pool) -> None:
     if not await pool.fetchval(TO_SEAL, NO_CHAIN):
         return
     async with pool.acquire() as connection, connection.transaction():
-        await connection.execute(LOCK)
+        # Another process may be at it, and a large journal takes minutes.
+        await connection.execute("SET LOCAL lock_timeout = 0")
+        await connection.execute(LOCK, timeout=LOCK_SECONDS_MAX)
         # Another process may have done it during the wait.
         if not await connection.fetchval(TO_SEAL, NO_CHAIN):
             return
@@ -44,11 +45,15 @@ async def seal_unsealed(pool: Pool) -> None:
         while page := await connection.fetch(EVENTS, after, PAGE_EVENTS):
             if page[-1]["notification_id"] - after != len(page):
                 raise Corrupt("dense positions", field="position", got=f"a hole after {after}")
+            seals = list[tuple[int, int, datetime, bytes, bytes]]()
             for recorded_at, events in itertools.groupby(page, itemgetter("recorded_at")):
                 leaves = [leaf(event) for event in events]
                 first, after = after + 1, after + len(leaves)
                 root = root_of(leaves)
                 chain = chain_of(chain, first=first, last=after, recorded_at=recorded_at, root=root)
-                await connection.execute(SEAL, after, first, recorded_at, root, chain)
+                seals.append((after, first, recorded_at, root, chain))
+            await connection.copy_records_to_table(
+                "seals", schema_name="journal", columns=SEAL_COLUMNS, records=seals
+            )
         await connection.execute(MOVE_CHAIN, chain)
     log.info("sealed what an earlier release had stored", events=after)

@@ -18,11 +18,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from services.chassis import settings
-from services.chassis.errors import DATABASE_AWAY, ServiceError
-from services.chassis.postgres import CONNECT_TIMEOUT_SECONDS
+from services.chassis.errors import DATABASE_AWAY, Corrupt, ServiceError
+from services.chassis.postgres import CONNECT_TIMEOUT_SECONDS, Connection
 from services.touchpoint.checkpoint import Checkpoint, Refused, read_all, read_public_key
 from services.touchpoint.identity import originator_ids
-from services.touchpoint.proof import position_of, prove
+from services.touchpoint.proof import journal_id_of, position_of, prove
 from services.touchpoint.settings import Settings
 from services.touchpoint.walk import Walked, walk
 
@@ -42,7 +42,12 @@ AFTER_CHECKPOINT = (
     "of what came after position {position}: that nothing was cut off or written anew by somebody who can "
     "write to the database"
 )
-ALWAYS = "that the service alone appended: whoever can write to the database can append"
+ALWAYS = (
+    "that the service alone appended: whoever can write to the database can append",
+    "that the database server told the truth about its tables",
+    "that lists, tracking and snapshots, which are made from the events, are as written",
+)
+POSITION_MAX = 2**63 - 1
 
 
 def main() -> None:
@@ -54,8 +59,10 @@ def main() -> None:
         sys.exit(EXIT_INTERRUPTED)
     except Refused as error:
         _stop(str(error), EXIT_USAGE)
-    except ServiceError as error:
+    except Corrupt as error:
         _stop(str(error), EXIT_TOUCHED)
+    except ServiceError as error:
+        _stop(str(error), EXIT_USAGE)
     except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError):
         _stop(
             "the database has no sealed journal: start its touchpoint service once",
@@ -82,6 +89,13 @@ def _options() -> argparse.Namespace:
     options = parser.parse_args()
     if (options.checkpoint is None) != (options.public_key is None):
         parser.error("want --checkpoint and --public-key, or neither")
+    if options.position is not None and not 1 <= options.position <= POSITION_MAX:
+        _stop(f"--position: got {options.position}, want 1 to {POSITION_MAX}", EXIT_USAGE)
+    for name in ("event", "tenant", "source"):
+        try:
+            (getattr(options, name) or "").encode()
+        except UnicodeEncodeError:
+            _stop(f"--{name}: got other bytes than UTF-8, want text", EXIT_USAGE)
     return options
 
 
@@ -94,24 +108,21 @@ async def _run(url: str, options: argparse.Namespace) -> int:
             url,
             timeout=CONNECT_TIMEOUT_SECONDS,
             command_timeout=COMMAND_SECONDS_MAX,
-            server_settings={"application_name": "touchledger-verify", "timezone": "UTC"},
+            server_settings={
+                "application_name": "touchledger-verify",
+                "timezone": "UTC",
+                # A policy that hides rows is an error.
+                "row_security": "off",
+                # Functions and operators are PostgreSQL's own, whatever is set for the role or the database.
+                "search_path": "pg_catalog",
+            },
         )
     except ValueError:
         # Its text may quote the URL with its password.
         raise Refused("the database URL can't be used, want postgresql://…") from None
     try:
         if options.event is not None or options.position is not None:
-            position = options.position
-            if options.event is not None:
-                [stream] = originator_ids(options.tenant, options.source, [options.event])
-                position = await position_of(connection, stream)
-            later = [each for each in checkpoints if each.position >= position]
-            if checkpoints and not later:
-                raise Refused(f"{options.checkpoint}: got none from position {position} on")
-            proof = await prove(
-                connection, position, until=min(later, key=attrgetter("position"), default=None)
-            )
-            print(json.dumps(proof))
+            print(json.dumps(await _proof(connection, checkpoints, options)))
             return 0
         started_at = time.monotonic()
         with _Bar() as bar:
@@ -134,12 +145,34 @@ async def _run(url: str, options: argparse.Namespace) -> int:
     return EXIT_TOUCHED if walked.problem else 0
 
 
+async def _proof(
+    connection: Connection, checkpoints: list[Checkpoint], options: argparse.Namespace
+) -> dict[str, Any]:
+    position = options.position
+    if options.event is not None:
+        [stream] = originator_ids(options.tenant, options.source, [options.event])
+        position = await position_of(connection, stream)
+    if not checkpoints:
+        return await prove(connection, position, until=None)
+    # Who checks the proof knows the journal by its id alone: what it was restored from is another.
+    journal_id = await journal_id_of(connection)
+    later = [
+        each for each in checkpoints if each.journal_id == journal_id and each.position >= position
+    ]
+    if not later:
+        raise Refused(
+            f"{options.checkpoint}: got no checkpoint of journal {journal_id} "
+            f"from position {position} on, want one"
+        )
+    return await prove(connection, position, until=min(later, key=attrgetter("position")))
+
+
 def _not_proven(walked: Walked) -> list[str]:
     if not walked.agreed:
-        return [WITHOUT_CHECKPOINT, ALWAYS]
+        return [WITHOUT_CHECKPOINT, *ALWAYS]
     if walked.agreed < walked.position:
-        return [AFTER_CHECKPOINT.format(position=walked.agreed), ALWAYS]
-    return [ALWAYS]
+        return [AFTER_CHECKPOINT.format(position=walked.agreed), *ALWAYS]
+    return [*ALWAYS]
 
 
 def _print_json(walked: Walked, checkpoints: list[Checkpoint], seconds: float) -> None:

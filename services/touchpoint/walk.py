@@ -1,6 +1,6 @@
 """Walks the journal and its seal from the first position on and names the first that is not as it was sealed.
 
-Reads the tables alone, in one snapshot and page by page. What the walk can't see stands in NOT_PROVEN.
+Reads the tables alone, in one snapshot and page by page. What the walk can't see is said by verify.py.
 """
 
 import hashlib
@@ -20,6 +20,14 @@ from services.touchpoint.row import LEAF, THIRTY_TWO
 from services.touchpoint.seal import COMMIT, NO_CHAIN, root_of
 from services.touchpoint.stored_rows import StoredRow, StoredRows
 
+# A view or a foreign table would show what its maker wants, rather than what is stored.
+NO_TABLES = """
+SELECT relname, relkind::text
+  FROM pg_catalog.pg_class
+ WHERE relnamespace = to_regnamespace('journal') AND relname IN ('head', 'seals', 'stored_events')
+   AND NOT (relkind = 'r' OR relkind = 'p' AND relname = 'stored_events')
+ ORDER BY relname
+"""
 # Nothing stands for what was deleted: NOT NULL holds for those alone who can't drop it.
 HEAD = """
 SELECT journal_id, coalesce(position, 0) AS position, chain,
@@ -34,6 +42,7 @@ SELECT first_position, last_position, coalesce(timestamptz_send(recorded_at), ''
  ORDER BY last_position
  LIMIT $2
 """
+SEALS_COUNT = "SELECT count(*) FROM journal.seals"
 BEFORE_FIRST = """
 SELECT notification_id FROM journal.stored_events
  WHERE notification_id < 1 OR notification_id IS NULL
@@ -120,8 +129,11 @@ class _Walk:
     async def to_the_end(
         self, checkpoints: Sequence[Checkpoint], restored_from: Collection[str]
     ) -> Walked:
-        heads = await self._connection.fetch(HEAD)
         walked = self._walked
+        for name, kind in await self._connection.fetch(NO_TABLES):
+            walked.problem = Problem(1, 1, f"can't be told: journal.{name} is no table ({kind})")
+            return walked
+        heads = await self._connection.fetch(HEAD)
         walked.journal_id = heads[0]["journal_id"] if heads else None
         known = {str(walked.journal_id), *restored_from}
         for each in sorted(checkpoints, key=attrgetter("position")):
@@ -248,6 +260,10 @@ class _Walk:
         if self._astray is not None:
             first = self._astray["first_position"]
             return Problem(last, last, f"got a seal of {first} to {self._astray['last_position']}")
+        # One with the end of another, or with none, can be where no page begins.
+        count = await self._connection.fetchval(SEALS_COUNT)
+        if count != self._walked.commits:
+            return Problem(last, last, f"got {count} seals, want {self._walked.commits}")
         if head["chain"] != self._walked.chain:
             return Problem(last, last, "the head's chain is not that of the last seal")
         if last and int.from_bytes(head["recorded_at"], "big", signed=True) != self._recorded_at:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from services.cli.data_folder import DataFolder
 from services.cli.databases import OWNERS, role_url
+from services.touchpoint.checkpoint import sign
 from tests.support.up import Up, running_up, touchledger, wait_for
 
 ROOT = Path(__file__).parent.parent.parent
@@ -46,6 +48,8 @@ class Sealed:
 
     def change(self, *statements: str) -> None:
         with psycopg.connect(self.up.database_url("touchpoint")) as connection:
+            # No trigger: whoever changes everything can switch them off.
+            connection.execute("SET session_replication_role = replica")
             for statement in statements:
                 connection.execute(statement.encode())
 
@@ -233,6 +237,7 @@ def test_the_proof_of_an_event_is_checked_without_us(sealed: Sealed, tmp_path: P
     done = check()
     assert (done.returncode, done.stderr) == (0, "")
     assert f"position {position} is in the journal" in done.stdout
+    assert "tenant='default' source='local'" in done.stdout
     proof["event"]["tenant"] = "another"
     proof_file.write_text(json.dumps(proof))
     done = check()
@@ -241,7 +246,78 @@ def test_the_proof_of_an_event_is_checked_without_us(sealed: Sealed, tmp_path: P
     by_position = sealed.verify("--position", position, *sealed.with_checkpoints)
     assert by_position.stdout == run.stdout
     unknown = sealed.verify("--event", "event-16", "--source", "till")
-    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert (unknown.returncode, unknown.stdout) == (2, "")
+    assert unknown.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--event", "no such"), "want the id, tenant and source of an event"),
+        (("--position", 10**9), "got 1000000000, want a position"),
+        (("--position", 2**63), "want 1 to"),
+        (("--event", b"\xff"), "--event: got other bytes than UTF-8"),
+        (("--event", "event-16", "--tenant", b"\xff"), "--tenant: got other bytes than UTF-8"),
+    ],
+)
+def test_what_can_not_be_proven_is_one_line_and_exit_code_2(
+    sealed: Sealed, options: tuple[object, ...], told: str
+) -> None:
+    run = sealed.verify(
+        *(os.fsdecode(each) if isinstance(each, bytes) else each for each in options)
+    )
+    assert (run.returncode, run.stdout) == (2, "")
+    assert run.stderr.startswith("touchledger: ")
+    assert run.stderr.count("\n") == 1
+    assert told in run.stderr
+
+
+def test_a_proof_ends_at_a_checkpoint_of_this_journal(sealed: Sealed, tmp_path: Path) -> None:
+    key = Ed25519PrivateKey.generate()
+    public_key = tmp_path / "key.pub"
+    public_key.write_bytes(
+        key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+    )
+    told = sealed.told()
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+
+    def export(journal_id: str) -> None:
+        signed = sign(
+            key,
+            journal_id=journal_id,
+            position=told["position"],
+            chain=bytes.fromhex(told["chain"]),
+        )
+        (folder / f"{journal_id}.checkpoint").write_text(signed)
+
+    options = ("--event", "event-16", "--checkpoint", folder, "--public-key", public_key)
+    export("00000000-0000-0000-0000-000000000007")
+    refused = sealed.verify(*options)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert f"got no checkpoint of journal {told['journal_id']} from position" in refused.stderr
+    export(told["journal_id"])
+    made = sealed.verify(*options)
+    assert made.returncode == 0, made.stderr
+    assert json.loads(made.stdout)["journal_id"] == told["journal_id"]
+
+
+def test_a_policy_that_hides_rows_is_an_error(system: Sealed) -> None:
+    system.change(
+        "ALTER TABLE journal.seals ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
+        "CREATE POLICY hides ON journal.seals USING (last_position < 10)",
+    )
+    try:
+        run = system.verify()
+        assert (run.returncode, run.stdout) == (3, "")
+        assert "row-level security" in run.stderr
+    finally:
+        system.change(
+            "DROP POLICY hides ON journal.seals",
+            "ALTER TABLE journal.seals DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY",
+        )
 
 
 def test_checkpoints_that_are_not_ours_are_refused(sealed: Sealed, tmp_path: Path) -> None:

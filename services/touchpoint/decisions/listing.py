@@ -32,22 +32,22 @@ SELECT tenant, kind, name, originator_id, version, status, touchpoint, owner, op
 """
 # One statement for each filter, so that each has a plan of its own, along an index in the order of names.
 PAGE = """
-SELECT name, originator_id FROM journal.decision_streams
+SELECT originator_id, version FROM journal.decision_streams
  WHERE tenant = $1 AND kind = $2 AND name > $3
  ORDER BY name LIMIT $4
 """
 PAGE_OF_STATUS = """
-SELECT name, originator_id FROM journal.decision_streams
+SELECT originator_id, version FROM journal.decision_streams
  WHERE tenant = $1 AND kind = $2 AND name > $3 AND status = $5
  ORDER BY name LIMIT $4
 """
 PAGE_AT_TOUCHPOINT = """
-SELECT name, originator_id FROM journal.decision_streams
+SELECT originator_id, version FROM journal.decision_streams
  WHERE tenant = $1 AND kind = $2 AND name > $3 AND touchpoint = $5 AND (status = $6 OR $6 = '')
  ORDER BY name LIMIT $4
 """
 PAGE_OF_OWNER = """
-SELECT name, originator_id FROM journal.decision_streams
+SELECT originator_id, version FROM journal.decision_streams
  WHERE tenant = $1 AND kind = $2 AND name > $3 AND owner = $5 AND (status = $6 OR $6 = '')
  ORDER BY name LIMIT $4
 """
@@ -62,7 +62,7 @@ EMPTY = "DELETE FROM journal.decision_streams"
 ALL_STREAMS = """
 SELECT tenant, originator_id, originator_version, topic, state
   FROM journal.stored_events
- WHERE starts_with(topic, $1)
+ WHERE starts_with(topic, $1) AND source = 'touchledger'
  ORDER BY originator_id, originator_version
 """
 # Rows written at once while the table is made again.
@@ -102,7 +102,7 @@ async def page(
     touchpoint: str,
     owner: str,
 ) -> list[asyncpg.Record]:
-    """Names and stream ids after a name. Of touchpoint and owner one at most is filtered by."""
+    """Stream ids and versions after a name. Of touchpoint and owner one at most is filtered by."""
     if touchpoint:
         return await connection.fetch(
             PAGE_AT_TOUCHPOINT, tenant, kind.KIND, after, limit, touchpoint, status

@@ -13,6 +13,9 @@ COMMENT ON TABLE journal.seals IS 'One row for each commit of events, in a chain
 COMMENT ON COLUMN journal.seals.root IS 'Merkle root over the leaves of the commit''s events.';
 COMMENT ON COLUMN journal.seals.chain IS 'Hash over the chain before, the positions, recorded_at and root.';
 
+-- Rows never change: what a vacuum looks at is frozen at once, instead of being read and written again for it later.
+ALTER TABLE journal.stored_events SET (autovacuum_freeze_min_age = 0);
+
 ALTER TABLE journal.head ADD COLUMN chain bytea NOT NULL DEFAULT decode(repeat('00', 32), 'hex');
 COMMENT ON COLUMN journal.head.chain IS 'The chain of the last seal; 32 zero bytes before the first.';
 

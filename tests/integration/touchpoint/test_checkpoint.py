@@ -2,8 +2,11 @@
 
 import asyncio
 import base64
+import os
 import shutil
 import subprocess
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID
@@ -31,6 +34,7 @@ from services.touchpoint.settings import Settings
 from services.touchpoint.walk import walk
 from tests.support.entries import append, entry
 
+ROOT = Path(__file__).parent.parent.parent.parent
 JOURNAL_ID = str(UUID(int=7))
 DEADLINE_SECONDS = 20
 
@@ -42,6 +46,8 @@ def key() -> Ed25519PrivateKey:
 
 @pytest.fixture
 async def journal(journal_pool: Pool) -> Journal:
+    # Whoever may change everything can switch off what guards the head.
+    await journal_pool.execute("ALTER TABLE journal.head DISABLE TRIGGER USER")
     return await Journal.open(journal_pool, stopping=asyncio.Event())
 
 
@@ -361,9 +367,100 @@ async def test_an_existing_checkpoint_is_never_overwritten(
     file = folder / f"{journal.journal_id}-{1:019}.checkpoint"
     file.write_text(note(Ed25519PrivateKey.generate(), 1).replace(JOURNAL_ID, journal.journal_id))
     before = file.read_text()
-    with pytest.raises(Corrupt):
+    with pytest.raises(Refused, match="no valid signature"):
         await exporter.export()
     assert before == file.read_text()
+
+
+async def test_only_what_its_own_key_has_signed_is_taken_for_the_last_checkpoint(
+    journal: Journal, journal_pool: Pool, exporter: Exporter, folder: Path, key: Ed25519PrivateKey
+) -> None:
+    await append(journal, entry("a"))
+    assert await exporter.export() is not None
+    prefix = f"{journal.journal_id}-"
+    (folder / f"{prefix}{7:019}.checkpoint").write_text(note(Ed25519PrivateKey.generate(), 7))
+    (folder / f"{prefix}{8:019}.checkpoint").write_text("no note")
+    # Signed for another journal, and under a name that it was not given.
+    (folder / f"{prefix}{9:019}.checkpoint").write_text(note(key, 9))
+    os.mkfifo(folder / f"{prefix}{10:019}.checkpoint")
+    (folder / f"{prefix}{11:019}.checkpoint").mkdir()
+    later = Exporter(journal_pool, folder=folder, key=key, every_seconds=1)
+    with structlog.testing.capture_logs() as records:
+        assert await later.export() is None
+    assert {"passed over in the folder of checkpoints"} == {each["event"] for each in records}
+    told = [each["what"] for each in records]
+    assert [11, 10, 9, 8, 7] == [int(each.removeprefix(prefix)[:19]) for each in told]
+    await append(journal, entry("b"))
+    assert await later.export() is not None
+
+
+async def test_one_thread_alone_hangs_with_the_folder(
+    journal: Journal, exporter: Exporter, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await append(journal, entry("a"))
+    release, begun = threading.Event(), list[str]()
+    real = os.fsync
+
+    def hang(descriptor: int) -> None:
+        begun.append(threading.current_thread().name)
+        assert threading.current_thread().daemon
+        assert release.wait(DEADLINE_SECONDS)
+        real(descriptor)
+
+    monkeypatch.setattr("os.fsync", hang)
+    monkeypatch.setattr(checkpoint, "FOLDER_SECONDS_MAX", 0.1)
+    with structlog.testing.capture_logs() as records:
+        running = asyncio.create_task(exporter.run())
+        try:
+            await until(lambda: len(records) >= 3)
+            assert {("no checkpoint", "TimeoutError")} == {
+                (each["event"], each["error"]) for each in records
+            }
+            assert len(begun) == 1
+            # Appends go on meanwhile.
+            await append(journal, entry("b"))
+            monkeypatch.setattr(checkpoint, "FOLDER_SECONDS_MAX", DEADLINE_SECONDS)
+            release.set()
+            await until(lambda: len(list(folder.glob("*.checkpoint"))) == 2)
+        finally:
+            release.set()
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+
+def test_a_folder_that_hangs_does_not_keep_a_process_that_is_told_to_stop() -> None:
+    program = """
+import threading
+from services.chassis.server import run_process
+from services.touchpoint.checkpoint import FolderThread
+
+def hang():
+    print("hangs", flush=True)
+    threading.Event().wait()
+
+async def main():
+    await FolderThread().run(hang)
+
+run_process(main)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "hangs\n"
+            process.terminate()
+            assert process.wait(DEADLINE_SECONDS) == 0
+        finally:
+            process.kill()
+
+
+def test_what_is_no_regular_file_is_refused_at_once(key: Ed25519PrivateKey, folder: Path) -> None:
+    pipe = folder / "a.checkpoint"
+    os.mkfifo(pipe)
+    for each in (folder, pipe):
+        with pytest.raises(Refused, match="no regular file"):
+            read_all(each, key.public_key())
 
 
 async def test_an_export_that_fails_is_logged_and_tried_again(

@@ -83,6 +83,8 @@ HEAD_COLUMNS = {
 async def journal(journal_pool: Pool) -> Journal:
     """A journal of four commits."""
     opened = await Journal.open(journal_pool, stopping=asyncio.Event())
+    # Whoever may change everything can switch off what guards the head.
+    await journal_pool.execute("ALTER TABLE journal.head DISABLE TRIGGER USER")
     number = 0
     for size in COMMITS:
         await append(opened, *(entry(f"event-{number + each}") for each in range(size)))
@@ -113,7 +115,7 @@ async def seal_anew(pool: Pool) -> None:
     """What somebody does who knows how sealing works."""
     await pool.execute("TRUNCATE journal.seals")
     await pool.execute(
-        "UPDATE journal.head SET chain = $1, "
+        "UPDATE journal.head SET chain = $1, to_seal = true, "
         "position = (SELECT max(notification_id) FROM journal.stored_events), "
         "recorded_at = (SELECT max(recorded_at) FROM journal.stored_events)",
         NO_CHAIN,
@@ -287,8 +289,9 @@ async def test_every_column_has_its_case(journal_pool: Pool) -> None:
         "SELECT table_name, column_name FROM information_schema.columns "
         "WHERE table_schema = 'journal' AND table_name IN ('stored_events', 'seals', 'head')"
     )
-    # The one row's own name says nothing of events; the journal's id is test_another_journal_id's.
-    covered = {("head", "singleton"), ("head", "journal_id")}
+    # The one row's own name says nothing of events; the journal's id is test_another_journal_id's; to_seal
+    # says once that the first start has to seal; without a zero chain it does nothing.
+    covered = {("head", "singleton"), ("head", "journal_id"), ("head", "to_seal")}
     for table, columns in (
         ("stored_events", EVENT_COLUMNS),
         ("seals", SEAL_COLUMNS),
@@ -480,6 +483,51 @@ async def test_a_seal_too_many_is_named(
         last,
     )
     assert await named(journal_pool) is not None
+
+
+@pytest.mark.parametrize("page_seals", [1, 3, 4, 5])
+@pytest.mark.parametrize("last", ["24", "28", "NULL"])
+async def test_a_seal_that_repeats_an_end_or_has_none_is_named(
+    journal: Journal,
+    journal_pool: Pool,
+    monkeypatch: pytest.MonkeyPatch,
+    last: str,
+    page_seals: int,
+) -> None:
+    monkeypatch.setattr(walk, "PAGE_SEALS", page_seals)
+    assert await named(journal_pool) is None
+    await journal_pool.execute(
+        "ALTER TABLE journal.seals DROP CONSTRAINT seals_pkey, "
+        "ALTER COLUMN last_position DROP NOT NULL"
+    )
+    await journal_pool.execute(
+        f"INSERT INTO journal.seals SELECT {last}, first_position, recorded_at, root, chain "
+        "FROM journal.seals WHERE last_position = 28"
+    )
+    assert await named(journal_pool) is not None
+
+
+@pytest.mark.parametrize("table", ["head", "seals", "stored_events"])
+async def test_a_view_in_the_place_of_a_table_is_named(
+    journal: Journal, journal_pool: Pool, table: str
+) -> None:
+    await journal_pool.execute(f"ALTER TABLE journal.{table} RENAME TO aside")
+    await journal_pool.execute(f"CREATE VIEW journal.{table} AS SELECT * FROM journal.aside")
+    problem = (await walked(journal_pool)).problem
+    assert problem is not None
+    assert f"journal.{table} is no table" in problem.what
+
+
+async def test_partitions_of_events_are_a_table(journal: Journal, journal_pool: Pool) -> None:
+    await journal_pool.execute("ALTER TABLE journal.stored_events RENAME TO stored_events_default")
+    await journal_pool.execute(
+        "CREATE TABLE journal.stored_events (LIKE journal.stored_events_default) "
+        "PARTITION BY RANGE (originator_id)"
+    )
+    await journal_pool.execute(
+        "ALTER TABLE journal.stored_events ATTACH PARTITION journal.stored_events_default DEFAULT"
+    )
+    assert await named(journal_pool) is None
 
 
 async def test_a_missing_head_is_named(journal: Journal, journal_pool: Pool) -> None:
@@ -743,6 +791,21 @@ async def test_a_proof_of_nothing_is_not_found(journal: Journal, journal_pool: P
         assert await proof.position_of(connection, known) == PLACE
         with pytest.raises(NotFound):
             await proof.position_of(connection, unknown)
+
+
+async def test_a_checked_proof_says_whose_event_it_is(
+    journal: Journal, journal_pool: Pool, checks: Checks, capsys: pytest.CaptureFixture[str]
+) -> None:
+    last = await checkpoint_at(journal_pool, HEAD)
+    made = await proof_of(journal_pool, PLACE)
+    assert checks(made, last)
+    told = capsys.readouterr().out
+    [stream] = originator_ids("acme", "till", ["event-9"])
+    for part in (f"position {PLACE} ", "tenant='acme'", "source='till'", stream.hex()):
+        assert part in told
+    assert f"topic={made['event']['topic']!r}" in told
+    assert checks(await proof_of(journal_pool, PLACE + 1), last)
+    assert stream.hex() not in capsys.readouterr().out
 
 
 def test_the_manual_shows_the_script_as_it_is() -> None:
