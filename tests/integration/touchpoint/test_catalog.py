@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from services.chassis.errors import Conflict, Exhausted, Malformed, NotFound, ServiceError
 from services.chassis.postgres import Pool
 from services.touchpoint.appender import VersionConflict
-from services.touchpoint.decisions import listing
+from services.touchpoint.decisions import decisions, listing
 from services.touchpoint.decisions.decisions import ATTEMPTS_MAX, stream_id
 from services.touchpoint.journal import Journal
 from services.touchpoint.row import Rows
@@ -464,6 +464,16 @@ async def names(client: Client, **request: Any) -> list[str]:
         token = page.next_page_token
         if not token:
             return found
+
+
+async def test_a_page_ends_before_it_reads_too_many_decisions(
+    many: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decisions, "DECISIONS_READ_MAX", 3)
+    page = await many.ask(catalog.ListTouchpointsRequest(page_size=100))
+    # A definition each of the first two; the third was retired, too.
+    assert NAMES[:2] == [each.touchpoint for each in page.touchpoints]
+    assert NAMES == await names(many, page_size=100)
 
 
 @pytest.mark.parametrize("page_size", [1, 3, 4, 7, 8, 100])

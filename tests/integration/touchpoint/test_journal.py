@@ -330,6 +330,8 @@ async def test_an_append_that_its_caller_gave_up_frees_its_place_and_is_stored_o
             given_up.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await given_up
+        # Its rows hold no memory until the commit that hangs has ended.
+        assert not journal._appender._waiting
         after = [asyncio.create_task(append(journal, entry(each))) for each in ("a", "b")]
         await asyncio.sleep(0)
     assert [[recorded(2)], [recorded(3)]] == await asyncio.gather(*after)
