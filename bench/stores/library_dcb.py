@@ -1,6 +1,6 @@
 """The eventsourcing library's recorder for dynamic consistency boundaries, appending without a condition.
 
-Two tags: touchpoint and customer. Without a condition it takes no lock, so that its readers can miss events.
+Two tags: touchpoint and event id. Without a condition it takes no lock, so that its readers can miss events.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -29,7 +29,7 @@ class LibraryDcb:
                 DCBEvent(
                     type=event.template.topic,
                     data=event.state,
-                    tags=[event.template.touchpoint, event.customer],
+                    tags=[event.template.touchpoint, event.id],
                 )
                 for event in batch
             ]

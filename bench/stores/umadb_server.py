@@ -1,6 +1,7 @@
 """UmaDB: the server and the client of its wheel, with the server's defaults.
 
-It does not check ids. Its tags are what it indexes: none, the touchpoint, touchpoint and customer.
+It does not check ids. Its tags are what it indexes: none, the touchpoint, touchpoint
+and event id. The id is what a duplicate would be found by there.
 """
 
 import asyncio
@@ -55,7 +56,7 @@ def _event(event: Event, tags: int) -> "UmaEvent":
     return UmaEvent(
         event_type=event.template.topic,
         data=event.state,
-        tags=[event.template.touchpoint, event.customer][:tags],
+        tags=[event.template.touchpoint, event.id][:tags],
         uuid=UUID(event.id),
     )
 

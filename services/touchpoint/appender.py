@@ -198,20 +198,25 @@ class Appender:
             try:
                 async with self._pool.acquire(timeout=CONNECTION_SECONDS_MAX) as connection:
                     # Kept while requests keep coming: giving it back costs a round trip.
-                    while self._waiting and not connection.is_closed():
-                        await self._commit_or_fail(connection, self._next_requests())
+                    usable = True
+                    while self._waiting and usable:
+                        usable = await self._commit_or_fail(connection, self._next_requests())
             except Exception as error:
                 _fail(self._next_requests(), error)
 
-    async def _commit_or_fail(self, connection: Connection, requests: Sequence[Request]) -> None:
+    async def _commit_or_fail(self, connection: Connection, requests: Sequence[Request]) -> bool:
+        """Whether the connection can be used on."""
         try:
             await self._commit(connection, requests)
+        except DATABASE_AWAY as error:
+            _fail(requests, error)
+            return False
         except Exception as error:
-            if len(requests) == 1 or isinstance(error, (*DATABASE_AWAY, Corrupt)):
+            if len(requests) == 1 or isinstance(error, Corrupt):
                 _fail(requests, error)
-                return
-            for request in requests:
-                await self._commit_or_fail(connection, [request])
+            else:
+                return all([await self._commit_or_fail(connection, [each]) for each in requests])
+        return True
 
     def _next_requests(self) -> list[Request]:
         requests, events = list[Request](), 0
