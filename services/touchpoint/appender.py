@@ -196,13 +196,19 @@ class Appender:
     async def _commit_waiting(self) -> None:
         while self._waiting:
             try:
-                async with self._pool.acquire(timeout=CONNECTION_SECONDS_MAX) as connection:
-                    # Kept while requests keep coming: giving it back costs a round trip.
-                    usable = True
-                    while self._waiting and usable:
-                        usable = await self._commit_or_fail(connection, self._next_requests())
+                connection = await self._pool.acquire(timeout=CONNECTION_SECONDS_MAX)
             except Exception as error:
                 _fail(self._next_requests(), error)
+                continue
+            try:
+                # Kept while requests keep coming: giving it back costs a round trip.
+                usable = True
+                while self._waiting and usable:
+                    usable = await self._commit_or_fail(connection, self._next_requests())
+            finally:
+                # Where it has died, those who wait get another one and need not know.
+                with contextlib.suppress(*DATABASE_AWAY):
+                    await self._pool.release(connection)
 
     async def _commit_or_fail(self, connection: Connection, requests: Sequence[Request]) -> bool:
         """Whether the connection can be used on."""
