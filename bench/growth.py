@@ -80,6 +80,8 @@ FILL_SECONDS_MAX = 300.0
 # 50 million random ids are sorted on disk.
 INDEX_SECONDS_MAX = 1800.0
 VACUUM_SECONDS_MAX = 1800.0
+# The first appends of random ids read their pages of a key larger than the server's memory from the disk.
+HANG_SECONDS = 300.0
 # Measured: 610 bytes of heap and indexes; sorting takes the entries of an index once more.
 DISK_BYTES_AN_EVENT = 700
 # The log, of max_wal_size and what comes during a checkpoint.
@@ -186,7 +188,11 @@ async def measured(here: Place, sizes: Sequence[Size]) -> list[Row]:
         async with here.journal("growth") as url:
             await fill(here, url, size)
             filled = perf_counter()
-            rows += await Loads(here, url, size).measured()
+            of_size = await Loads(here, url, size).measured()
+        # Said at once: what comes later takes long, and may not end.
+        for row in of_size:
+            say(f"  {row.load}: {row.events_per_second:,} events/s, p50 {row.p50_ms} ms")
+        rows += of_size
         say(f"{size}: {filled - began:.0f} s to fill, {perf_counter() - filled:.0f} s to measure")
     return with_ratios(rows)
 
@@ -378,7 +384,7 @@ async def _run(
     """All of the work, or as much as fits; what a run does not get to is left out."""
     done, seconds, latencies = 0, 0.0, list[float]()
     for work in runs:
-        timing = await by_tasks(work, callers)
+        timing = await by_tasks(work, callers, hang_seconds=HANG_SECONDS)
         done += timing.appends * events_each
         seconds += timing.seconds
         latencies += timing.latencies

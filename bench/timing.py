@@ -34,7 +34,10 @@ class Timing:
 
 
 async def by_tasks(
-    work: Sequence[Work], callers: Sequence[Callable[[Work], Awaitable[object]]]
+    work: Sequence[Work],
+    callers: Sequence[Callable[[Work], Awaitable[object]]],
+    *,
+    hang_seconds: float = HANG_SECONDS,
 ) -> Timing:
     """Each caller takes the next piece of work when it is done with one."""
     latencies, waiting = list[float](), iter(work)
@@ -52,11 +55,11 @@ async def by_tasks(
         began = perf_counter()
         deadline = began + RUN_SECONDS_MAX
         try:
-            async with asyncio.timeout(HANG_SECONDS), asyncio.TaskGroup() as group:
+            async with asyncio.timeout(hang_seconds), asyncio.TaskGroup() as group:
                 for append in callers:
                     group.create_task(call(append))
         except TimeoutError:
-            raise NotRun(f"no answer within {HANG_SECONDS:.0f} s") from None
+            raise NotRun(f"no answer within {hang_seconds:.0f} s") from None
         return Timing(perf_counter() - began, latencies)
 
 
