@@ -5,8 +5,9 @@ the calling side. Whatever else is raised becomes INTERNAL with neutral text, si
 """
 
 import asyncio
+import contextlib
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, ClassVar
 
 import asyncpg
@@ -113,6 +114,7 @@ BY_STATUS: dict[grpc.StatusCode, type[ServiceError]] = {
         Unavailable,
     )
 } | {grpc.StatusCode.DEADLINE_EXCEEDED: Unavailable}
+BY_CODE = {status.name: error for status, error in BY_STATUS.items()}
 
 # The database is away, starting, stopping, full, or too slow: the same request may succeed later.
 DATABASE_AWAY = (
@@ -169,11 +171,27 @@ def from_rpc(error: grpc.aio.AioRpcError) -> ServiceError:
     kind = BY_STATUS.get(error.code(), Unavailable)
     # Where the other side gave no problem, the text is the transport's and names addresses, or of an
     # error that the other side has logged: neither is ours to pass on.
-    problem = problem_pb2.Problem(want=f"a working service behind this one ({error.code().name})")
+    problem = _nothing_told(error.code())
     rich = rpc_status.from_call(error)
     for detail in rich.details if rich else ():
         if detail.Is(problem_pb2.Problem.DESCRIPTOR):
             detail.Unpack(problem)
+    return _of_problem(kind, problem)
+
+
+def from_outcome(problem: problem_pb2.Problem) -> ServiceError:
+    """The class behind a problem that came in place of one of several answers, see `outcome_of`."""
+    if problem.code == grpc.StatusCode.INTERNAL.name:
+        return _of_problem(Unavailable, _nothing_told(grpc.StatusCode.INTERNAL))
+    unnamed = Unavailable if problem.retryable else Malformed
+    return _of_problem(BY_CODE.get(problem.code, unnamed), problem)
+
+
+def _nothing_told(status: grpc.StatusCode) -> problem_pb2.Problem:
+    return problem_pb2.Problem(want=f"a working service behind this one ({status.name})")
+
+
+def _of_problem(kind: type[ServiceError], problem: problem_pb2.Problem) -> ServiceError:
     return kind(
         problem.want,
         code=problem.code,
@@ -196,23 +214,41 @@ def translate(error: BaseException, *, method: str) -> ServiceError | None:
     return None
 
 
+def outcome_of(error: Exception, *, method: str) -> problem_pb2.Problem:
+    """What stands in place of one of several answers, where a call of its own would end with a status."""
+    told = translate(error, method=method)
+    if told is not None:
+        return told.problem
+    _log_unexpected(error, method)
+    return problem_pb2.Problem(
+        code=grpc.StatusCode.INTERNAL.name, want="a service without faults; its log tells more"
+    )
+
+
+def _log_unexpected(error: BaseException, method: str) -> None:
+    # The text of an exception may quote a payload.
+    log.error("unexpected", method=method, error=type(error).__name__, where=place_of(error))
+
+
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
     """Parses requests itself, so that malformed bytes are INVALID_ARGUMENT, and makes statuses of errors.
 
-    Of calls beyond calls_max at once it makes RESOURCE_EXHAUSTED with RetryInfo.
+    Of calls beyond calls_max at once it makes RESOURCE_EXHAUSTED with RetryInfo; streams of requests count,
+    streams of answers alone don't.
     """
 
     def __init__(self, *, calls_max: int) -> None:
         self._calls_max = calls_max
         self._calls = 0
-        self._refusing = False
+        self._refusing = asyncio.Event()
 
     async def refuse(self) -> None:
         """Refuses calls from now on; returns when those that gRPC had taken already are seen.
 
-        gRPC cancels at its stop what this loop has not seen yet, and that tells a caller nothing.
+        gRPC cancels at its stop what this loop has not seen yet, and that tells a caller nothing. Of a stream
+        of requests the next one is Unavailable, which leaves its servicer the time to answer the others.
         """
-        self._refusing = True
+        self._refusing.set()
         await asyncio.sleep(UNSEEN_CALLS_SECONDS)
 
     async def intercept_service(
@@ -221,9 +257,15 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler:
         handler = await continuation(handler_call_details)
-        if handler is None or handler.request_streaming:
+        if handler is None:
             return handler
         method = handler_call_details.method
+        if handler.request_streaming:
+            assert handler.response_streaming, "no service has the other kind"
+            return grpc.stream_stream_rpc_method_handler(
+                self._both_streaming(handler, method),
+                response_serializer=handler.response_serializer,
+            )
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(
                 _streaming(handler, method), response_serializer=handler.response_serializer
@@ -238,19 +280,69 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         async def call(raw: bytes, context: grpc.aio.ServicerContext) -> Any:
             self._calls += 1
             try:
-                if self._refusing and not method.startswith(HEALTH):
-                    raise Unavailable("another replica; this one is stopping")
-                if self._calls > self._calls_max and not method.startswith(HEALTH):
-                    raise Exhausted("fewer calls at once", got=f"{self._calls}")
+                self._admit(method)
                 answer = handler.unary_unary(_parse(handler, raw), context)
                 # The health servicer of grpcio-health-checking answers Check without a coroutine.
                 return await answer if inspect.isawaitable(answer) else answer
             except Exception as error:
-                await _abort(context, error, method)
+                status = _refusal(error, method)
             finally:
                 self._calls -= 1
+            # Not in the clause above and not with the request at hand: gRPC keeps what abort raises in a
+            # cycle, and what that refers to, until garbage is collected: a flood would fill the memory.
+            del raw
+            return await context.abort_with_status(status)
 
         return call
+
+    def _admit(self, method: str) -> None:
+        if method.startswith(HEALTH):
+            return
+        if self._refusing.is_set():
+            raise Unavailable("another replica; this one is stopping")
+        if self._calls > self._calls_max:
+            raise Exhausted("fewer calls at once", got=f"{self._calls}")
+
+    def _both_streaming(
+        self, handler: grpc.RpcMethodHandler, method: str
+    ) -> Callable[[AsyncIterator[bytes], grpc.aio.ServicerContext], AsyncIterator[Any]]:
+        async def stream(
+            raw: AsyncIterator[bytes], context: grpc.aio.ServicerContext
+        ) -> AsyncIterator[Any]:
+            self._calls += 1
+            try:
+                self._admit(method)
+                async with contextlib.aclosing(self._parsed(handler, context)) as requests:
+                    async for answer in _answers(handler.stream_stream(requests, context)):
+                        yield answer
+                return
+            except Exception as error:
+                status = _refusal(error, method)
+            finally:
+                self._calls -= 1
+            await context.abort_with_status(status)
+
+        return stream
+
+    async def _parsed(
+        self, handler: grpc.RpcMethodHandler, context: grpc.aio.ServicerContext
+    ) -> AsyncGenerator[Any, None]:
+        refused = asyncio.create_task(self._refusing.wait(), name="until calls are refused")
+        try:
+            while True:
+                reading = asyncio.create_task(context.read(), name="read a request")
+                try:
+                    await asyncio.wait({reading, refused}, return_when=asyncio.FIRST_COMPLETED)
+                    if refused.done():
+                        raise Unavailable("another replica; this one is stopping")
+                finally:
+                    reading.cancel()
+                raw = reading.result()
+                if raw is grpc.aio.EOF:
+                    return
+                yield _parse(handler, raw)
+        finally:
+            refused.cancel()
 
 
 def _streaming(
@@ -258,16 +350,22 @@ def _streaming(
 ) -> Callable[[bytes, grpc.aio.ServicerContext], AsyncIterator[Any]]:
     async def stream(raw: bytes, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
         try:
-            answers = handler.unary_stream(_parse(handler, raw), context)
-            if inspect.isasyncgen(answers):
-                async for answer in answers:
-                    yield answer
-            else:  # a servicer that writes to the context, as the health servicer's Watch does
-                await answers
+            async for answer in _answers(handler.unary_stream(_parse(handler, raw), context)):
+                yield answer
+            return
         except Exception as error:
-            await _abort(context, error, method)
+            status = _refusal(error, method)
+        await context.abort_with_status(status)
 
     return stream
+
+
+async def _answers(answers: Any) -> AsyncIterator[Any]:
+    if inspect.isasyncgen(answers):
+        async for answer in answers:
+            yield answer
+    else:  # a servicer that writes to the context, as the health servicer's Watch does
+        await answers
 
 
 def _parse(handler: grpc.RpcMethodHandler, raw: bytes) -> Any:
@@ -277,15 +375,17 @@ def _parse(handler: grpc.RpcMethodHandler, raw: bytes) -> Any:
         raise Malformed("a serialised request message", got=f"{len(raw)} other bytes") from None
 
 
-async def _abort(context: grpc.aio.ServicerContext, error: BaseException, method: str) -> None:
-    if isinstance(error, (grpc.aio.AbortError, asyncio.CancelledError)):
+def _refusal(error: Exception, method: str) -> grpc.Status:
+    """What the call ends with."""
+    if isinstance(error, grpc.aio.AbortError):
         raise error
     told = translate(error, method=method)
-    if told is None:
-        # The text of an exception may quote a payload.
-        log.error("unexpected", method=method, error=type(error).__name__, where=place_of(error))
-        await context.abort(
-            grpc.StatusCode.INTERNAL, "internal error; the service's log tells more"
+    if told is not None:
+        return rpc_status.to_status(status_of(told))
+    _log_unexpected(error, method)
+    return rpc_status.to_status(
+        status_pb2.Status(
+            code=grpc.StatusCode.INTERNAL.value[0],
+            message="internal error; the service's log tells more",
         )
-    else:
-        await context.abort_with_status(rpc_status.to_status(status_of(told)))
+    )

@@ -7,13 +7,14 @@ nothing else, so that a dependency's outage never gets a process killed.
 import asyncio
 import gc
 import signal
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import grpc
 import structlog
 import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
 
 from services.chassis.errors import ErrorInterceptor, place_of
 from services.chassis.peers import Guard, read_secret
@@ -25,14 +26,26 @@ log = structlog.get_logger()
 
 # Above the largest request that a handler takes, so that the handler can refuse it with its reason.
 MESSAGE_BYTES_MAX = 8 * 1024 * 1024
+# A key, a trace context and what clients add are below 1 KiB.
 METADATA_BYTES_MAX = 8 * 1024
 # Beyond it callers are told to come back; streams and health checks do not count.
 CONCURRENT_CALLS_MAX = 1000
 # Where gRPC itself cuts off, without a word of when to come back: far above what is reached.
 CONCURRENT_RPCS_MAX = 10_000
+# Of one connection; its further calls wait at the client. One connection alone can't take all calls.
+CONCURRENT_STREAMS_MAX = 500
 # Long-lived connections would never find a new replica.
 CONNECTION_AGE_MAX_MS = 300_000
 CONNECTION_AGE_GRACE_MS = 30_000
+# Who connects and says nothing holds a socket.
+HANDSHAKE_MS_MAX = 10_000
+# A client that vanished without a word is noticed within 80 seconds.
+KEEPALIVE_MS = 60_000
+KEEPALIVE_TIMEOUT_MS = 20_000
+# Clients may ping this often, calls under way or not; a connection that does so oftener, beyond two strikes,
+# is closed with "too_many_pings". Ours ping each 20 s.
+PING_MS_MIN = 10_000
+PING_STRIKES_MAX = 2
 # New objects after which cycles are looked for. A request of 1000 events makes some thousands that live until
 # it is stored; looking through them at each 700, Python's default, was a fifth of an append's CPU.
 GARBAGE_OBJECTS_MIN = 100_000
@@ -53,11 +66,13 @@ class Server:
         settings: ServiceSettings,
         ready: Callable[[], Awaitable[str]],
         callers_have_keys: bool = False,
+        interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
     ) -> None:
         """`ready` returns why the service can't do its work now, or "" when it can.
 
         callers_have_keys: requests carry a credential of their own, so that beyond loopback no client
         certificate is asked for.
+        interceptors: they may raise in the handlers that they give, as servicers do.
         """
         self._name = name
         self._settings = settings
@@ -67,18 +82,27 @@ class Server:
         self.health = health.aio.HealthServicer()
         # The first is the outermost: a span sees the status that the errors were turned into.
         self._errors = ErrorInterceptor(calls_max=CONCURRENT_CALLS_MAX)
-        interceptors = [ServerInterceptor(), self._errors]
+        chain = [ServerInterceptor(), self._errors]
         if settings.peers_secret_file and not callers_have_keys:
-            interceptors.append(Guard(read_secret(settings.peers_secret_file)))
+            chain.append(Guard(read_secret(settings.peers_secret_file)))
         self.grpc = grpc.aio.server(
-            interceptors=interceptors,
+            interceptors=[*chain, *interceptors],
             maximum_concurrent_rpcs=CONCURRENT_RPCS_MAX,
             options=[
                 ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
                 ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+                # Between the two, gRPC would refuse by chance.
                 ("grpc.max_metadata_size", METADATA_BYTES_MAX),
+                ("grpc.absolute_max_metadata_size", METADATA_BYTES_MAX),
+                ("grpc.max_concurrent_streams", CONCURRENT_STREAMS_MAX),
                 ("grpc.max_connection_age_ms", CONNECTION_AGE_MAX_MS),
                 ("grpc.max_connection_age_grace_ms", CONNECTION_AGE_GRACE_MS),
+                ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS_MAX),
+                ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+                ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+                ("grpc.keepalive_permit_without_calls", 1),
+                ("grpc.http2.min_ping_interval_without_data_ms", PING_MS_MIN),
+                ("grpc.http2.max_ping_strikes", PING_STRIKES_MAX),
                 # Two processes on one port would share its connections at random.
                 ("grpc.so_reuseport", 0),
             ],
@@ -106,6 +130,15 @@ class Server:
             raise Unsuitable(
                 f"{self._name}: can't listen on {address}, want a free port{fit}"
             ) from None
+
+    def reflect(self, services: Iterable[str]) -> None:
+        """Tells clients on this machine what these services look like; beyond loopback it stays off.
+
+        The contract is public, but what of it a server serves is nobody's business who has no key.
+        """
+        if is_loopback(self._settings.listen):
+            names = (*services, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, self.grpc)
 
     def stop(self) -> None:
         """Asks `run` to end."""

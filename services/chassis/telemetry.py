@@ -5,6 +5,7 @@ and nothing else, since the exporter's queue is bounded and drops. The intercept
 published ones still write the names of older conventions.
 """
 
+import asyncio
 import os
 import threading
 from collections.abc import Awaitable, Callable, Iterator
@@ -28,6 +29,11 @@ propagator = TraceContextTextMapPropagator()
 LAST_SPANS_SECONDS_MAX = 2.0
 
 
+def exported() -> bool:
+    """Whether spans go anywhere."""
+    return bool(os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"))
+
+
 @contextmanager
 def configured(service: str) -> Iterator[None]:
     """Traces as the service until the end of the block, then sends what is left."""
@@ -36,7 +42,7 @@ def configured(service: str) -> Iterator[None]:
         # It would be shut down a second time, without a bound.
         shutdown_on_exit=False,
     )
-    if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+    if exported():
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
     try:
@@ -134,7 +140,12 @@ class ClientInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
             metadata = grpc.aio.Metadata(*(client_call_details.metadata or ()))
             metadata["traceparent"] = traceparent()
             call = await continuation(client_call_details._replace(metadata=metadata), request)
-            code = await call.code()
+            try:
+                code = await call.code()
+            except asyncio.CancelledError:
+                # Its caller has given up; gRPC by itself would go on with the call up to its deadline.
+                call.cancel()
+                raise
             span.set_attribute("rpc.response.status_code", code.name)
             if code is not grpc.StatusCode.OK:
                 span.set_status(trace.StatusCode.ERROR)

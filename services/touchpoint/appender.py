@@ -7,14 +7,15 @@ a time, so that one request which the database refuses harms no other.
 import asyncio
 import contextlib
 import enum
+import itertools
 import re
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, cast
 from uuid import UUID
 
 import asyncpg
@@ -26,8 +27,8 @@ from services.touchpoint.row import Rows
 
 T = TypeVar("T")
 
-# Requests that wait for their turn to append, and the bytes in them; beyond it they are told to come back,
-# rather than wait past their own deadlines and be repeated while still in the queue.
+# Callers that wait for their turn to append, and the bytes in their requests; beyond it they are told to come
+# back, rather than wait past their own deadlines and be repeated while still in the queue.
 APPENDS_WAITING_MAX = 256
 APPEND_BYTES_WAITING_MAX = 64 * 1024 * 1024
 # One commit holds the append lock for some 20 ms at this size, and larger ones are not faster.
@@ -50,7 +51,7 @@ COMMITS_WITH_LOOK_UP = 50
 PRIMARY_KEY = re.compile(r"stored_events(_\w+)?_pkey")
 POSITION_KEYS = re.compile(r"stored_events(_\w+)?_notification_id_idx|seals_pkey")
 STORED = """
-SELECT originator_id, notification_id, content_digest
+SELECT uuid_send(originator_id) AS originator_id, notification_id, content_digest
   FROM journal.stored_events
  WHERE originator_id = ANY($1::text::uuid[]) AND originator_version = 1
 """
@@ -71,7 +72,7 @@ SELECT journal_id, first_position
 """
 
 
-class Outcome(enum.Enum):
+class Outcome(enum.IntEnum):
     """What became of one event."""
 
     # Stored by this call.
@@ -134,8 +135,11 @@ class Plan:
     # A range of offsets where all events of the request are new.
     answers: list[range | list[Next | Result] | VersionConflict]
     size: int = 0
+    all_new: bool = False
 
     def column(self, of: Callable[[Rows], list[T]]) -> list[T]:
+        if self.all_new:
+            return [*itertools.chain.from_iterable(of(rows) for rows, _ in self.chosen)]
         values = list[T]()
         for rows, indexes in self.chosen:
             column = of(rows)
@@ -153,8 +157,9 @@ class Appender:
             COPY_ROUND_TRIPS_MORE * round_trip_seconds / CALL_SECONDS_MORE_AN_EVENT
         )
         self._journal_id = journal_id
-        self._waiting = deque[Request]()
-        self._requests_pending = 0
+        # The requests of each caller.
+        self._waiting = deque[list[Request]]()
+        self._callers_pending = 0
         self._bytes_pending = 0
         self._committing: asyncio.Task[None] | None = None
         # The ids stored lately: the younger and the older half.
@@ -171,26 +176,44 @@ class Appender:
         """
         if not len(rows):
             return []
-        if self._requests_pending >= APPENDS_WAITING_MAX:
-            raise Exhausted("fewer appends at once", got=f"{self._requests_pending} waiting")
-        size = sum(map(len, rows.bodies))
+        request = Request(rows, decides, also, asyncio.get_running_loop().create_future())
+        with self._in_line([request]):
+            return await request.done
+
+    async def append_many(self, many: Sequence[Rows]) -> list[list[Result] | Exception]:
+        """Each as if it came alone; they wait as one caller and share a commit."""
+        loop = asyncio.get_running_loop()
+        requests = [Request(rows, False, None, loop.create_future()) for rows in many]
+        if not requests:
+            return []
+        with self._in_line(requests):
+            outcomes = await asyncio.gather(
+                *(each.done for each in requests), return_exceptions=True
+            )
+        # Nobody else cancels them.
+        return cast(list[list[Result] | Exception], outcomes)
+
+    @contextlib.contextmanager
+    def _in_line(self, requests: list[Request]) -> Iterator[None]:
+        if self._callers_pending >= APPENDS_WAITING_MAX:
+            raise Exhausted("fewer appends at once", got=f"{self._callers_pending} waiting")
+        size = sum(sum(map(len, each.rows.bodies)) for each in requests)
         if self._bytes_pending + size > APPEND_BYTES_WAITING_MAX:
             raise Exhausted("fewer bytes at once", got=f"{self._bytes_pending} bytes waiting")
-        request = Request(rows, decides, also, asyncio.get_running_loop().create_future())
-        self._waiting.append(request)
-        self._requests_pending += 1
+        self._waiting.append(requests)
+        self._callers_pending += 1
         self._bytes_pending += size
         if self._committing is None or self._committing.done():
             self._committing = asyncio.create_task(self._commit_waiting(), name="group commit")
         try:
-            return await request.done
+            yield
         except asyncio.CancelledError:
             # Its caller has given up: what has not begun need not be done, and holds memory no longer.
             with contextlib.suppress(ValueError):
-                self._waiting.remove(request)
+                self._waiting.remove(requests)
             raise
         finally:
-            self._requests_pending -= 1
+            self._callers_pending -= 1
             self._bytes_pending -= size
 
     async def _commit_waiting(self) -> None:
@@ -201,8 +224,11 @@ class Appender:
                 _fail(self._next_requests(), error)
                 continue
             try:
+                # Those that came together are parted once, so that from then on the callers of one half are
+                # at work while the other half is being stored.
+                first = self._next_requests(len(self._waiting) // 2)
+                usable = await self._commit_or_fail(connection, first)
                 # Kept while requests keep coming: giving it back costs a round trip.
-                usable = True
                 while self._waiting and usable:
                     usable = await self._commit_or_fail(connection, self._next_requests())
             finally:
@@ -224,13 +250,15 @@ class Appender:
                 return all([await self._commit_or_fail(connection, [each]) for each in requests])
         return True
 
-    def _next_requests(self) -> list[Request]:
-        requests, events = list[Request](), 0
-        while self._waiting:
-            events += len(self._waiting[0].rows)
+    def _next_requests(self, callers_max: int = APPENDS_WAITING_MAX) -> list[Request]:
+        """Those of one caller at least."""
+        requests, events, callers = list[Request](), 0, 0
+        while self._waiting and callers < max(1, callers_max):
+            events += sum(len(each.rows) for each in self._waiting[0])
             if requests and events > COMMIT_EVENTS_MAX:
                 break
-            requests.append(self._waiting.popleft())
+            requests += self._waiting.popleft()
+            callers += 1
         return requests
 
     async def _commit(self, connection: Connection, requests: Sequence[Request]) -> None:
@@ -285,12 +313,8 @@ class Appender:
             return _plan_all_new(requests)
         seen = dict[bytes, Seen]()
         if suspects:
-            for stored in await connection.fetch(STORED, _uuids(suspects)):
-                seen[stored["originator_id"].bytes] = (
-                    Result,
-                    stored["notification_id"],
-                    stored["content_digest"],
-                )
+            for originator_id, position, digest in await connection.fetch(STORED, _uuids(suspects)):
+                seen[originator_id] = Result, position, digest
         streams = {
             stream for each in requests if each.decides for stream in each.rows.originator_ids
         }
@@ -366,7 +390,7 @@ class Appender:
 
 
 def _plan_all_new(requests: Sequence[Request]) -> Plan:
-    plan = Plan([], [])
+    plan = Plan([], [], all_new=True)
     for request in requests:
         _choose_all(plan, request.rows)
     return plan

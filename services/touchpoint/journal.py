@@ -4,7 +4,7 @@ It knows nothing of what events say; the gateway has checked and encoded them.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
@@ -157,6 +157,12 @@ class Journal:
         results = await self._appender.append(rows)
         self._tell_readers()
         return results
+
+    async def append_many(self, many: Sequence[Rows]) -> list[list[Result] | Exception]:
+        """For several publishers: each as if it was appended alone, with its own outcome."""
+        outcomes = await self._appender.append_many(many)
+        self._tell_readers()
+        return outcomes
 
     async def decide(self, rows: Rows, *, also: Also | None = None) -> list[Result]:
         """Stores all of these events, each the next version of its stream, or raises VersionConflict.

@@ -10,7 +10,7 @@ import asyncpg
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.chassis.errors import Conflict, Exhausted, Malformed
+from services.chassis.errors import Conflict, Exhausted, Malformed, outcome_of
 from services.touchpoint.appender import Outcome, Result
 from services.touchpoint.decisions.decisions import SOURCE
 from services.touchpoint.identity import originator_ids
@@ -19,6 +19,8 @@ from services.touchpoint.row import Attempt, Rows, encode_columns, joined
 from touchledger.v1 import journal_pb2, journal_pb2_grpc
 
 ENTRIES_MAX = 1000
+# Of one AppendMany.
+REQUESTS_MAX = 256
 # Encoded in one turn of the event loop, half a millisecond.
 SLICE_EVENTS = 125
 DIGEST_BYTES = 32
@@ -45,16 +47,25 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
     async def Append(
         self, request: journal_pb2.AppendRequest, context: grpc.aio.ServicerContext
     ) -> journal_pb2.AppendResponse:
-        attempt, slices = _attempt(request), []
         # One request at a time and slice by slice: the commit under way, which is many short turns of the
         # event loop, would wait at each of them for whole requests to be encoded, 4 ms each.
         async with self._encoding:
-            for start in range(0, len(request.entries), SLICE_EVENTS):
-                if start:
-                    await asyncio.sleep(0)
-                slices.append(_rows(attempt, request.entries[start : start + SLICE_EVENTS], start))
-        results = await self._journal.append(joined(slices))
+            rows = await _encoded(request)
+        results = await self._journal.append(rows)
         return _appended(results, self._journal.journal_id)
+
+    async def AppendMany(
+        self, request: journal_pb2.AppendManyRequest, context: grpc.aio.ServicerContext
+    ) -> journal_pb2.AppendManyResponse:
+        _check_many(request.requests)
+        async with self._encoding:
+            encoded = await _encoded_many(request.requests)
+        good = [each for each in encoded if isinstance(each, Rows)]
+        results = iter(await self._journal.append_many(good))
+        outcomes = (next(results) if isinstance(each, Rows) else each for each in encoded)
+        return journal_pb2.AppendManyResponse(
+            outcomes=[_outcome(each, self._journal.journal_id) for each in outcomes]
+        )
 
     async def Subscribe(  # type: ignore[override]  # it writes to the context, as only so it sees that nobody reads
         self, request: journal_pb2.SubscribeRequest, context: grpc.aio.ServicerContext
@@ -119,6 +130,46 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
             yield
         finally:
             self._subscribers -= 1
+
+
+async def _encoded(request: journal_pb2.AppendRequest) -> Rows:
+    attempt, slices = _attempt(request), []
+    for start in range(0, len(request.entries), SLICE_EVENTS):
+        if start:
+            await asyncio.sleep(0)
+        slices.append(_rows(attempt, request.entries[start : start + SLICE_EVENTS], start))
+    return joined(slices)
+
+
+def _check_many(requests: Sequence[journal_pb2.AppendRequest]) -> None:
+    if not 1 <= len(requests) <= REQUESTS_MAX:
+        raise Malformed(f"1 to {REQUESTS_MAX}", field="requests", got=str(len(requests)))
+    events = sum(len(each.entries) for each in requests)
+    if events > ENTRIES_MAX:
+        raise Malformed(
+            f"at most {ENTRIES_MAX} together", field="requests.entries", got=f"{events}"
+        )
+
+
+async def _encoded_many(requests: Iterable[journal_pb2.AppendRequest]) -> list[Rows | Exception]:
+    encoded, events = list[Rows | Exception](), 0
+    for request in requests:
+        try:
+            encoded.append(await _encoded(request))
+        except Exception as error:
+            # Whatever it is, it must not stop the others.
+            encoded.append(error)
+        events += max(1, len(request.entries))
+        if events >= SLICE_EVENTS:
+            await asyncio.sleep(0)
+            events = 0
+    return encoded
+
+
+def _outcome(outcome: list[Result] | Exception, journal_id: str) -> journal_pb2.AppendOutcome:
+    if isinstance(outcome, Exception):
+        return journal_pb2.AppendOutcome(problem=outcome_of(outcome, method="AppendMany"))
+    return journal_pb2.AppendOutcome(response=_appended(outcome, journal_id))
 
 
 def _attempt(request: journal_pb2.AppendRequest) -> Attempt:

@@ -6,6 +6,7 @@ has got a field since is added once more, as NAME#2 and so on: who has not been 
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -15,9 +16,10 @@ from eventsourcing.utils import get_topic
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.gateway.access import Caller
-from services.gateway.encoding import encode
+from services.gateway.encoding import encode_batch
 from services.gateway.keyring import Keyring
 from services.touchpoint.decisions.decided import Command
 from services.touchpoint.decisions.decisions import stream_id
@@ -33,13 +35,30 @@ from touchledger.v1 import (  # noqa: F401  # importing them fills the pool
     events_pb2,
     ingest_pb2,
     journal_pb2,
+    keys_pb2,
     problem_pb2,
+    quarantine_pb2,
     scoring_pb2,
+    webhooks_pb2,
 )
+from touchledger.v1.journal_pb2 import AppendRequest
 
 FOLDER = Path(__file__).parent / "golden"
-FILES = ("cases", "catalog", "events", "ingest", "journal", "problem", "scoring")
-CALLER = Caller("tenant-1", "till", frozenset())
+FILES = (
+    *(
+        "cases",
+        "catalog",
+        "events",
+        "ingest",
+        "journal",
+        "keys",
+        "problem",
+        "quarantine",
+        "scoring",
+    ),
+    "webhooks",
+)
+CALLER = Caller("tenant-1", "till", frozenset(), trust=events_pb2.TRUST_UNSPECIFIED)
 KEYRING = Keyring(bytes(range(32)))
 DECIDED_AT = datetime(2026, 8, 3, 10, 15, 30, 250_000, tzinfo=UTC)
 DEFINITION = {
@@ -139,19 +158,40 @@ def _scalar(field: FieldDescriptor) -> object:
 
 
 def stored() -> Iterator[tuple[str, dict[str, str]]]:
-    """What the journal holds of a full event of each body."""
+    """What the journal holds of a full event of each body, and of one with an intake."""
     for kind, event in of_every_body().items():
-        entry = encode(event, CALLER, KEYRING)
-        [derived] = originator_ids(CALLER.tenant, CALLER.source, [entry.event_id])
-        yield (
-            kind,
-            {
-                "originator_id": str(UUID(bytes=derived)),
-                "topic": entry.topic,
-                "state": entry.event.hex(),
-                "content_digest": entry.content_digest.hex(),
-            },
-        )
+        yield kind, _stored(event, CALLER, received_after_seconds=0)
+    audited = replace(CALLER, trust=events_pb2.TRUST_AUDITED)
+    event = of_every_body()["interaction"]
+    yield (
+        "interaction with intake",
+        _stored(event, audited, received_after_seconds=90_000, adapter="square.v1"),
+    )
+
+
+def _stored(
+    event: events_pb2.Event, caller: Caller, *, received_after_seconds: int, adapter: str = ""
+) -> dict[str, str]:
+    """The source's clock stood still in between, which is corrected."""
+    received_at = Timestamp(seconds=event.occurred_at.seconds + received_after_seconds)
+    request = AppendRequest()
+    encode_batch(
+        [(event, event.SerializeToString(deterministic=True))],
+        caller,
+        KEYRING,
+        received_at=received_at,
+        sent_at=event.occurred_at,
+        adapter=adapter,
+        into=request.entries,
+    )
+    [entry] = request.entries
+    [derived] = originator_ids(caller.tenant, caller.source, [entry.event_id])
+    return {
+        "originator_id": str(UUID(bytes=derived)),
+        "topic": entry.topic,
+        "state": entry.event.hex(),
+        "content_digest": entry.content_digest.hex(),
+    }
 
 
 def decided_events() -> dict[str, CanMutateAggregate[UUID]]:

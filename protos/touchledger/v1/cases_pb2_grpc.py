@@ -43,6 +43,11 @@ class RecoveryCaseServiceStub:
     The tenant comes with each call in the metadata "touchledger-tenant", which the gateway sets from the
     caller's credential. A case of another tenant is NOT_FOUND.
 
+    Through the gateway: commands need a key with the scope "recover", the rest one with "query". decided_by begins
+    with the source of the key and '/', or is the source where it is empty; both together have at most 128 characters.
+    OpenCase.customer is the source's own reference, as in an event, of which the gateway makes the pseudonym.
+    UNAUTHENTICATED and PERMISSION_DENIED come from the gateway.
+
     Commands are safe to repeat, for ever: the same request id with the same command on the same case gets the
     answer of the first time and stores nothing; with another command it is FAILED_PRECONDITION,
     REQUEST_ID_CONFLICT. The expected version is no part of the command. An answer comes after the durable
@@ -124,6 +129,11 @@ class RecoveryCaseServiceServicer:
 
     The tenant comes with each call in the metadata "touchledger-tenant", which the gateway sets from the
     caller's credential. A case of another tenant is NOT_FOUND.
+
+    Through the gateway: commands need a key with the scope "recover", the rest one with "query". decided_by begins
+    with the source of the key and '/', or is the source where it is empty; both together have at most 128 characters.
+    OpenCase.customer is the source's own reference, as in an event, of which the gateway makes the pseudonym.
+    UNAUTHENTICATED and PERMISSION_DENIED come from the gateway.
 
     Commands are safe to repeat, for ever: the same request id with the same command on the same case gets the
     answer of the first time and stores nothing; with another command it is FAILED_PRECONDITION,
@@ -270,6 +280,11 @@ class RecoveryCaseService:
 
     The tenant comes with each call in the metadata "touchledger-tenant", which the gateway sets from the
     caller's credential. A case of another tenant is NOT_FOUND.
+
+    Through the gateway: commands need a key with the scope "recover", the rest one with "query". decided_by begins
+    with the source of the key and '/', or is the source where it is empty; both together have at most 128 characters.
+    OpenCase.customer is the source's own reference, as in an event, of which the gateway makes the pseudonym.
+    UNAUTHENTICATED and PERMISSION_DENIED come from the gateway.
 
     Commands are safe to repeat, for ever: the same request id with the same command on the same case gets the
     answer of the first time and stores nothing; with another command it is FAILED_PRECONDITION,

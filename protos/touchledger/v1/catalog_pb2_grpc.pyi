@@ -35,6 +35,10 @@ class TouchpointCatalogServiceStub:
     The tenant comes with each call in the metadata "touchledger-tenant", which the gateway sets from the
     caller's credential. A touchpoint of another tenant is NOT_FOUND.
 
+    Through the gateway: commands need a key with the scope "admin", the rest one with "query". decided_by begins with
+    the source of the key and '/', or is the source where it is empty; both together have at most 128 characters.
+    UNAUTHENTICATED and PERMISSION_DENIED come from the gateway.
+
     Commands (Define, Change, Retire) are safe to repeat, for ever: the same request id with the same command
     at the same touchpoint gets the answer of the first time and stores nothing; with another command it is
     FAILED_PRECONDITION, REQUEST_ID_CONFLICT. The expected version is no part of the command. An answer comes
@@ -81,6 +85,10 @@ class TouchpointCatalogServiceAsyncStub(TouchpointCatalogServiceStub):
     The tenant comes with each call in the metadata "touchledger-tenant", which the gateway sets from the
     caller's credential. A touchpoint of another tenant is NOT_FOUND.
 
+    Through the gateway: commands need a key with the scope "admin", the rest one with "query". decided_by begins with
+    the source of the key and '/', or is the source where it is empty; both together have at most 128 characters.
+    UNAUTHENTICATED and PERMISSION_DENIED come from the gateway.
+
     Commands (Define, Change, Retire) are safe to repeat, for ever: the same request id with the same command
     at the same touchpoint gets the answer of the first time and stores nothing; with another command it is
     FAILED_PRECONDITION, REQUEST_ID_CONFLICT. The expected version is no part of the command. An answer comes
@@ -122,6 +130,10 @@ class TouchpointCatalogServiceServicer(metaclass=_abc_1.ABCMeta):
 
     The tenant comes with each call in the metadata "touchledger-tenant", which the gateway sets from the
     caller's credential. A touchpoint of another tenant is NOT_FOUND.
+
+    Through the gateway: commands need a key with the scope "admin", the rest one with "query". decided_by begins with
+    the source of the key and '/', or is the source where it is empty; both together have at most 128 characters.
+    UNAUTHENTICATED and PERMISSION_DENIED come from the gateway.
 
     Commands (Define, Change, Retire) are safe to repeat, for ever: the same request id with the same command
     at the same touchpoint gets the answer of the first time and stores nothing; with another command it is

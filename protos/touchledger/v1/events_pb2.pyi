@@ -11,6 +11,13 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class Trust(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    TRUST_UNSPECIFIED: _ClassVar[Trust]
+    TRUST_OPEN: _ClassVar[Trust]
+    TRUST_SOURCE: _ClassVar[Trust]
+    TRUST_AUDITED: _ClassVar[Trust]
+
 class Stage(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     STAGE_UNSPECIFIED: _ClassVar[Stage]
@@ -106,6 +113,10 @@ class RecoveryResult(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RECOVERY_RESULT_ACCEPTED: _ClassVar[RecoveryResult]
     RECOVERY_RESULT_REFUSED: _ClassVar[RecoveryResult]
     RECOVERY_RESULT_NO_ANSWER: _ClassVar[RecoveryResult]
+TRUST_UNSPECIFIED: Trust
+TRUST_OPEN: Trust
+TRUST_SOURCE: Trust
+TRUST_AUDITED: Trust
 STAGE_UNSPECIFIED: Stage
 STAGE_AWARENESS: Stage
 STAGE_CONSIDERATION: Stage
@@ -171,7 +182,7 @@ RECOVERY_RESULT_REFUSED: RecoveryResult
 RECOVERY_RESULT_NO_ANSWER: RecoveryResult
 
 class Event(_message.Message):
-    __slots__ = ("event_id", "occurred_at", "touchpoint", "customer", "correlation_id", "causation_id", "place", "staff", "attributes", "amends", "personal", "sealed_personal", "interaction", "feedback_requested", "feedback_suppressed", "feedback_received", "expectation", "public_post", "failure", "remedy", "goodwill", "recovery_closed", "recognition", "customer_profile", "correction", "retraction")
+    __slots__ = ("event_id", "occurred_at", "touchpoint", "customer", "correlation_id", "causation_id", "place", "staff", "attributes", "amends", "personal", "sealed_personal", "intake", "interaction", "feedback_requested", "feedback_suppressed", "feedback_received", "expectation", "public_post", "failure", "remedy", "goodwill", "recovery_closed", "recognition", "customer_profile", "correction", "retraction")
     class AttributesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -191,6 +202,7 @@ class Event(_message.Message):
     AMENDS_FIELD_NUMBER: _ClassVar[int]
     PERSONAL_FIELD_NUMBER: _ClassVar[int]
     SEALED_PERSONAL_FIELD_NUMBER: _ClassVar[int]
+    INTAKE_FIELD_NUMBER: _ClassVar[int]
     INTERACTION_FIELD_NUMBER: _ClassVar[int]
     FEEDBACK_REQUESTED_FIELD_NUMBER: _ClassVar[int]
     FEEDBACK_SUPPRESSED_FIELD_NUMBER: _ClassVar[int]
@@ -217,6 +229,7 @@ class Event(_message.Message):
     amends: EventReference
     personal: PersonalData
     sealed_personal: SealedPersonalData
+    intake: Intake
     interaction: Interaction
     feedback_requested: FeedbackRequested
     feedback_suppressed: FeedbackSuppressed
@@ -231,7 +244,7 @@ class Event(_message.Message):
     customer_profile: CustomerProfile
     correction: Correction
     retraction: Retraction
-    def __init__(self, event_id: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., touchpoint: _Optional[str] = ..., customer: _Optional[str] = ..., correlation_id: _Optional[str] = ..., causation_id: _Optional[str] = ..., place: _Optional[_Union[Place, _Mapping]] = ..., staff: _Optional[str] = ..., attributes: _Optional[_Mapping[str, str]] = ..., amends: _Optional[_Union[EventReference, _Mapping]] = ..., personal: _Optional[_Union[PersonalData, _Mapping]] = ..., sealed_personal: _Optional[_Union[SealedPersonalData, _Mapping]] = ..., interaction: _Optional[_Union[Interaction, _Mapping]] = ..., feedback_requested: _Optional[_Union[FeedbackRequested, _Mapping]] = ..., feedback_suppressed: _Optional[_Union[FeedbackSuppressed, _Mapping]] = ..., feedback_received: _Optional[_Union[FeedbackReceived, _Mapping]] = ..., expectation: _Optional[_Union[Expectation, _Mapping]] = ..., public_post: _Optional[_Union[PublicPost, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., remedy: _Optional[_Union[Remedy, _Mapping]] = ..., goodwill: _Optional[_Union[Goodwill, _Mapping]] = ..., recovery_closed: _Optional[_Union[RecoveryClosed, _Mapping]] = ..., recognition: _Optional[_Union[Recognition, _Mapping]] = ..., customer_profile: _Optional[_Union[CustomerProfile, _Mapping]] = ..., correction: _Optional[_Union[Correction, _Mapping]] = ..., retraction: _Optional[_Union[Retraction, _Mapping]] = ...) -> None: ...
+    def __init__(self, event_id: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., touchpoint: _Optional[str] = ..., customer: _Optional[str] = ..., correlation_id: _Optional[str] = ..., causation_id: _Optional[str] = ..., place: _Optional[_Union[Place, _Mapping]] = ..., staff: _Optional[str] = ..., attributes: _Optional[_Mapping[str, str]] = ..., amends: _Optional[_Union[EventReference, _Mapping]] = ..., personal: _Optional[_Union[PersonalData, _Mapping]] = ..., sealed_personal: _Optional[_Union[SealedPersonalData, _Mapping]] = ..., intake: _Optional[_Union[Intake, _Mapping]] = ..., interaction: _Optional[_Union[Interaction, _Mapping]] = ..., feedback_requested: _Optional[_Union[FeedbackRequested, _Mapping]] = ..., feedback_suppressed: _Optional[_Union[FeedbackSuppressed, _Mapping]] = ..., feedback_received: _Optional[_Union[FeedbackReceived, _Mapping]] = ..., expectation: _Optional[_Union[Expectation, _Mapping]] = ..., public_post: _Optional[_Union[PublicPost, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., remedy: _Optional[_Union[Remedy, _Mapping]] = ..., goodwill: _Optional[_Union[Goodwill, _Mapping]] = ..., recovery_closed: _Optional[_Union[RecoveryClosed, _Mapping]] = ..., recognition: _Optional[_Union[Recognition, _Mapping]] = ..., customer_profile: _Optional[_Union[CustomerProfile, _Mapping]] = ..., correction: _Optional[_Union[Correction, _Mapping]] = ..., retraction: _Optional[_Union[Retraction, _Mapping]] = ...) -> None: ...
 
 class EventReference(_message.Message):
     __slots__ = ("source", "event_id")
@@ -279,6 +292,20 @@ class SealedPersonalData(_message.Message):
     key_id: int
     data: bytes
     def __init__(self, key_id: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
+
+class Intake(_message.Message):
+    __slots__ = ("trust", "corrected_occurred_at", "late", "future", "adapter")
+    TRUST_FIELD_NUMBER: _ClassVar[int]
+    CORRECTED_OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    LATE_FIELD_NUMBER: _ClassVar[int]
+    FUTURE_FIELD_NUMBER: _ClassVar[int]
+    ADAPTER_FIELD_NUMBER: _ClassVar[int]
+    trust: Trust
+    corrected_occurred_at: _timestamp_pb2.Timestamp
+    late: bool
+    future: bool
+    adapter: str
+    def __init__(self, trust: _Optional[_Union[Trust, str]] = ..., corrected_occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., late: _Optional[bool] = ..., future: _Optional[bool] = ..., adapter: _Optional[str] = ...) -> None: ...
 
 class Money(_message.Message):
     __slots__ = ("amount", "currency")

@@ -22,6 +22,7 @@ class Disposition(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DISPOSITION_QUARANTINED: _ClassVar[Disposition]
     DISPOSITION_REJECTED: _ClassVar[Disposition]
     DISPOSITION_RETRY: _ClassVar[Disposition]
+    DISPOSITION_VALID: _ClassVar[Disposition]
 DISPOSITION_UNSPECIFIED: Disposition
 DISPOSITION_RECORDED: Disposition
 DISPOSITION_QUEUED: Disposition
@@ -29,14 +30,17 @@ DISPOSITION_DUPLICATE: Disposition
 DISPOSITION_QUARANTINED: Disposition
 DISPOSITION_REJECTED: Disposition
 DISPOSITION_RETRY: Disposition
+DISPOSITION_VALID: Disposition
 
 class PublishRequest(_message.Message):
-    __slots__ = ("event", "attempt")
+    __slots__ = ("event", "attempt", "validate_only")
     EVENT_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
     event: _events_pb2.Event
     attempt: Attempt
-    def __init__(self, event: _Optional[_Union[_events_pb2.Event, _Mapping]] = ..., attempt: _Optional[_Union[Attempt, _Mapping]] = ...) -> None: ...
+    validate_only: bool
+    def __init__(self, event: _Optional[_Union[_events_pb2.Event, _Mapping]] = ..., attempt: _Optional[_Union[Attempt, _Mapping]] = ..., validate_only: _Optional[bool] = ...) -> None: ...
 
 class Attempt(_message.Message):
     __slots__ = ("sent_at",)
@@ -51,12 +55,14 @@ class PublishResponse(_message.Message):
     def __init__(self, result: _Optional[_Union[PublishResult, _Mapping]] = ...) -> None: ...
 
 class PublishBatchRequest(_message.Message):
-    __slots__ = ("events", "attempt")
+    __slots__ = ("events", "attempt", "validate_only")
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
     events: _containers.RepeatedCompositeFieldContainer[_events_pb2.Event]
     attempt: Attempt
-    def __init__(self, events: _Optional[_Iterable[_Union[_events_pb2.Event, _Mapping]]] = ..., attempt: _Optional[_Union[Attempt, _Mapping]] = ...) -> None: ...
+    validate_only: bool
+    def __init__(self, events: _Optional[_Iterable[_Union[_events_pb2.Event, _Mapping]]] = ..., attempt: _Optional[_Union[Attempt, _Mapping]] = ..., validate_only: _Optional[bool] = ...) -> None: ...
 
 class PublishBatchResponse(_message.Message):
     __slots__ = ("results",)
@@ -64,12 +70,36 @@ class PublishBatchResponse(_message.Message):
     results: _containers.RepeatedCompositeFieldContainer[PublishResult]
     def __init__(self, results: _Optional[_Iterable[_Union[PublishResult, _Mapping]]] = ...) -> None: ...
 
+class PublishStreamRequest(_message.Message):
+    __slots__ = ("sequence", "events", "attempt")
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    events: _containers.RepeatedCompositeFieldContainer[_events_pb2.Event]
+    attempt: Attempt
+    def __init__(self, sequence: _Optional[int] = ..., events: _Optional[_Iterable[_Union[_events_pb2.Event, _Mapping]]] = ..., attempt: _Optional[_Union[Attempt, _Mapping]] = ...) -> None: ...
+
+class PublishStreamResponse(_message.Message):
+    __slots__ = ("sequence", "results", "problem", "credits")
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    CREDITS_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    results: _containers.RepeatedCompositeFieldContainer[PublishResult]
+    problem: _problem_pb2.Problem
+    credits: int
+    def __init__(self, sequence: _Optional[int] = ..., results: _Optional[_Iterable[_Union[PublishResult, _Mapping]]] = ..., problem: _Optional[_Union[_problem_pb2.Problem, _Mapping]] = ..., credits: _Optional[int] = ...) -> None: ...
+
 class PublishResult(_message.Message):
-    __slots__ = ("disposition", "position", "problem")
+    __slots__ = ("disposition", "position", "problem", "quarantine_id")
     DISPOSITION_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
     PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    QUARANTINE_ID_FIELD_NUMBER: _ClassVar[int]
     disposition: Disposition
     position: _journal_pb2.Position
     problem: _problem_pb2.Problem
-    def __init__(self, disposition: _Optional[_Union[Disposition, str]] = ..., position: _Optional[_Union[_journal_pb2.Position, _Mapping]] = ..., problem: _Optional[_Union[_problem_pb2.Problem, _Mapping]] = ...) -> None: ...
+    quarantine_id: str
+    def __init__(self, disposition: _Optional[_Union[Disposition, str]] = ..., position: _Optional[_Union[_journal_pb2.Position, _Mapping]] = ..., problem: _Optional[_Union[_problem_pb2.Problem, _Mapping]] = ..., quarantine_id: _Optional[str] = ...) -> None: ...

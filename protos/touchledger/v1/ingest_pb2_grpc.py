@@ -46,6 +46,11 @@ class IngestServiceStub:
                 request_serializer=touchledger_dot_v1_dot_ingest__pb2.PublishBatchRequest.SerializeToString,
                 response_deserializer=touchledger_dot_v1_dot_ingest__pb2.PublishBatchResponse.FromString,
                 _registered_method=True)
+        self.PublishStream = channel.stream_stream(
+                '/touchledger.v1.IngestService/PublishStream',
+                request_serializer=touchledger_dot_v1_dot_ingest__pb2.PublishStreamRequest.SerializeToString,
+                response_deserializer=touchledger_dot_v1_dot_ingest__pb2.PublishStreamResponse.FromString,
+                _registered_method=True)
 
 
 class IngestServiceServicer:
@@ -72,6 +77,21 @@ class IngestServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PublishStream(self, request_iterator, context):
+        """Publishes batch after batch on one call. The first response has the sequence 0 and grants credits: how many
+        batches may be sent before one is answered. Each batch is answered once its good events are durable, in the
+        order of the sequences, which the client counts 1, 2, 3 …; each answer gives a credit back.
+        A batch that is refused as a whole, such as one that is too large or comes during an overload, is answered
+        with its problem, and the stream goes on. To end, half-close: what was sent is still answered.
+        Batches in flight together may be recorded in another order than sent: where order matters, wait for the
+        answer. A call that the network cuts off is repeated from the first batch without an answer.
+        Errors: UNAUTHENTICATED, PERMISSION_DENIED, INVALID_ARGUMENT when a sequence is not the next one or a credit is
+        missing; UNAVAILABLE with RetryInfo when the gateway stops: repeat what was not answered.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_IngestServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -84,6 +104,11 @@ def add_IngestServiceServicer_to_server(servicer, server):
                     servicer.PublishBatch,
                     request_deserializer=touchledger_dot_v1_dot_ingest__pb2.PublishBatchRequest.FromString,
                     response_serializer=touchledger_dot_v1_dot_ingest__pb2.PublishBatchResponse.SerializeToString,
+            ),
+            'PublishStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.PublishStream,
+                    request_deserializer=touchledger_dot_v1_dot_ingest__pb2.PublishStreamRequest.FromString,
+                    response_serializer=touchledger_dot_v1_dot_ingest__pb2.PublishStreamResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -142,6 +167,33 @@ class IngestService:
             '/touchledger.v1.IngestService/PublishBatch',
             touchledger_dot_v1_dot_ingest__pb2.PublishBatchRequest.SerializeToString,
             touchledger_dot_v1_dot_ingest__pb2.PublishBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PublishStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/touchledger.v1.IngestService/PublishStream',
+            touchledger_dot_v1_dot_ingest__pb2.PublishStreamRequest.SerializeToString,
+            touchledger_dot_v1_dot_ingest__pb2.PublishStreamResponse.FromString,
             options,
             channel_credentials,
             insecure,

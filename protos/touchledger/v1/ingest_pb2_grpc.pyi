@@ -46,6 +46,17 @@ class IngestServiceStub:
     the order of the request. One bad event harms none of the others.
     Errors: as Publish; also INVALID_ARGUMENT when the batch is empty or too large, with nothing stored.
     """
+    PublishStream: _grpc.StreamStreamMultiCallable[_ingest_pb2.PublishStreamRequest, _ingest_pb2.PublishStreamResponse]
+    """Publishes batch after batch on one call. The first response has the sequence 0 and grants credits: how many
+    batches may be sent before one is answered. Each batch is answered once its good events are durable, in the
+    order of the sequences, which the client counts 1, 2, 3 …; each answer gives a credit back.
+    A batch that is refused as a whole, such as one that is too large or comes during an overload, is answered
+    with its problem, and the stream goes on. To end, half-close: what was sent is still answered.
+    Batches in flight together may be recorded in another order than sent: where order matters, wait for the
+    answer. A call that the network cuts off is repeated from the first batch without an answer.
+    Errors: UNAUTHENTICATED, PERMISSION_DENIED, INVALID_ARGUMENT when a sequence is not the next one or a credit is
+    missing; UNAVAILABLE with RetryInfo when the gateway stops: repeat what was not answered.
+    """
 
 @_typing.type_check_only
 class IngestServiceAsyncStub(IngestServiceStub):
@@ -64,6 +75,17 @@ class IngestServiceAsyncStub(IngestServiceStub):
     """Publishes 1 to 500 events, at most 4 MiB together, and answers when all good ones are stored durably, in
     the order of the request. One bad event harms none of the others.
     Errors: as Publish; also INVALID_ARGUMENT when the batch is empty or too large, with nothing stored.
+    """
+    PublishStream: _aio.StreamStreamMultiCallable[_ingest_pb2.PublishStreamRequest, _ingest_pb2.PublishStreamResponse]  # type: ignore[assignment]
+    """Publishes batch after batch on one call. The first response has the sequence 0 and grants credits: how many
+    batches may be sent before one is answered. Each batch is answered once its good events are durable, in the
+    order of the sequences, which the client counts 1, 2, 3 …; each answer gives a credit back.
+    A batch that is refused as a whole, such as one that is too large or comes during an overload, is answered
+    with its problem, and the stream goes on. To end, half-close: what was sent is still answered.
+    Batches in flight together may be recorded in another order than sent: where order matters, wait for the
+    answer. A call that the network cuts off is repeated from the first batch without an answer.
+    Errors: UNAUTHENTICATED, PERMISSION_DENIED, INVALID_ARGUMENT when a sequence is not the next one or a credit is
+    missing; UNAVAILABLE with RetryInfo when the gateway stops: repeat what was not answered.
     """
 
 class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -92,6 +114,23 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         """Publishes 1 to 500 events, at most 4 MiB together, and answers when all good ones are stored durably, in
         the order of the request. One bad event harms none of the others.
         Errors: as Publish; also INVALID_ARGUMENT when the batch is empty or too large, with nothing stored.
+        """
+
+    @_abc_1.abstractmethod
+    def PublishStream(
+        self,
+        request_iterator: _MaybeAsyncIterator[_ingest_pb2.PublishStreamRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_ingest_pb2.PublishStreamResponse], _abc.AsyncIterator[_ingest_pb2.PublishStreamResponse]]:
+        """Publishes batch after batch on one call. The first response has the sequence 0 and grants credits: how many
+        batches may be sent before one is answered. Each batch is answered once its good events are durable, in the
+        order of the sequences, which the client counts 1, 2, 3 …; each answer gives a credit back.
+        A batch that is refused as a whole, such as one that is too large or comes during an overload, is answered
+        with its problem, and the stream goes on. To end, half-close: what was sent is still answered.
+        Batches in flight together may be recorded in another order than sent: where order matters, wait for the
+        answer. A call that the network cuts off is repeated from the first batch without an answer.
+        Errors: UNAUTHENTICATED, PERMISSION_DENIED, INVALID_ARGUMENT when a sequence is not the next one or a credit is
+        missing; UNAVAILABLE with RetryInfo when the gateway stops: repeat what was not answered.
         """
 
 def add_IngestServiceServicer_to_server(servicer: IngestServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -23,51 +23,58 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from touchledger.v1 import problem_pb2 as touchledger_dot_v1_dot_problem__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ctouchledger/v1/journal.proto\x12\x0etouchledger.v1\x1a\x1fgoogle/protobuf/timestamp.proto\".\n\x08Position\x12\x12\n\njournal_id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x04\"\xd0\x01\n\rAppendRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12,\n\x07\x65ntries\x18\x03 \x03(\x0b\x32\x1b.touchledger.v1.AppendEntry\x12/\n\x0breceived_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07sent_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0btraceparent\x18\x06 \x01(\t\"U\n\x0b\x41ppendEntry\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\r\n\x05\x65vent\x18\x03 \x01(\x0c\x12\x16\n\x0e\x63ontent_digest\x18\x04 \x01(\x0c\"S\n\x0e\x41ppendResponse\x12-\n\x07results\x18\x01 \x03(\x0b\x32\x1c.touchledger.v1.AppendResult\x12\x12\n\njournal_id\x18\x02 \x01(\t\"\xb7\x01\n\x0c\x41ppendResult\x12\x33\n\x06status\x18\x01 \x01(\x0e\x32#.touchledger.v1.AppendResult.Status\x12\x10\n\x08position\x18\x02 \x01(\x04\"`\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x13\n\x0fSTATUS_RECORDED\x10\x01\x12\x14\n\x10STATUS_DUPLICATE\x10\x02\x12\x13\n\x0fSTATUS_CONFLICT\x10\x03\"c\n\x10SubscribeRequest\x12\'\n\x05\x61\x66ter\x18\x01 \x01(\x0b\x32\x18.touchledger.v1.Position\x12&\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x16.touchledger.v1.Filter\"8\n\x06\x46ilter\x12\x0e\n\x06topics\x18\x01 \x03(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\"\xa5\x01\n\x11SubscribeResponse\x12\x12\n\njournal_id\x18\x01 \x01(\t\x12-\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x1d.touchledger.v1.RecordedEvent\x12\x0c\n\x04head\x18\x03 \x01(\x04\x12\x12\n\nscanned_to\x18\x04 \x01(\x04\x12+\n\tcaught_up\x18\x05 \x01(\x0b\x32\x18.touchledger.v1.CaughtUp\"6\n\x08\x43\x61ughtUp\x12*\n\x08position\x18\x01 \x01(\x0b\x32\x18.touchledger.v1.Position\"~\n\x10ReadRangeRequest\x12\'\n\x05\x61\x66ter\x18\x01 \x01(\x0b\x32\x18.touchledger.v1.Position\x12\n\n\x02to\x18\x02 \x01(\x04\x12\r\n\x05limit\x18\x03 \x01(\r\x12&\n\x06\x66ilter\x18\x04 \x01(\x0b\x32\x16.touchledger.v1.Filter\"x\n\x11ReadRangeResponse\x12\x12\n\njournal_id\x18\x01 \x01(\t\x12-\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x1d.touchledger.v1.RecordedEvent\x12\x0c\n\x04head\x18\x03 \x01(\x04\x12\x12\n\nscanned_to\x18\x04 \x01(\x04\"\x8c\x01\n\x11ReadStreamRequest\x12\x33\n\tpublished\x18\x01 \x01(\x0b\x32\x1e.touchledger.v1.PublishedEventH\x00\x12\x13\n\tstream_id\x18\x02 \x01(\x0cH\x00\x12\x14\n\x0c\x66rom_version\x18\x03 \x01(\x04\x12\r\n\x05limit\x18\x04 \x01(\rB\x08\n\x06stream\"B\n\x0ePublishedEvent\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x03 \x01(\t\"{\n\x12ReadStreamResponse\x12\x12\n\njournal_id\x18\x01 \x01(\t\x12-\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x1d.touchledger.v1.RecordedEvent\x12\x0c\n\x04head\x18\x03 \x01(\x04\x12\x14\n\x0clast_version\x18\x04 \x01(\x04\"\x81\x02\n\rRecordedEvent\x12\x10\n\x08position\x18\x01 \x01(\x04\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\r\n\x05topic\x18\x04 \x01(\t\x12\r\n\x05\x65vent\x18\x05 \x01(\x0c\x12/\n\x0brecorded_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0breceived_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0btraceparent\x18\x08 \x01(\t\x12\x11\n\tstream_id\x18\t \x01(\x0c\x12\x16\n\x0estream_version\x18\n \x01(\x04\"\x10\n\x0eGetHeadRequest\"d\n\x0fGetHeadResponse\x12)\n\x05\x63lock\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x04head\x18\x01 \x01(\x0b\x32\x18.touchledger.v1.Position2\xa0\x03\n\x0eJournalService\x12G\n\x06\x41ppend\x12\x1d.touchledger.v1.AppendRequest\x1a\x1e.touchledger.v1.AppendResponse\x12R\n\tSubscribe\x12 .touchledger.v1.SubscribeRequest\x1a!.touchledger.v1.SubscribeResponse0\x01\x12P\n\tReadRange\x12 .touchledger.v1.ReadRangeRequest\x1a!.touchledger.v1.ReadRangeResponse\x12S\n\nReadStream\x12!.touchledger.v1.ReadStreamRequest\x1a\".touchledger.v1.ReadStreamResponse\x12J\n\x07GetHead\x12\x1e.touchledger.v1.GetHeadRequest\x1a\x1f.touchledger.v1.GetHeadResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ctouchledger/v1/journal.proto\x12\x0etouchledger.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ctouchledger/v1/problem.proto\".\n\x08Position\x12\x12\n\njournal_id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x04\"\xd0\x01\n\rAppendRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12,\n\x07\x65ntries\x18\x03 \x03(\x0b\x32\x1b.touchledger.v1.AppendEntry\x12/\n\x0breceived_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07sent_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0btraceparent\x18\x06 \x01(\t\"U\n\x0b\x41ppendEntry\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\r\n\x05\x65vent\x18\x03 \x01(\x0c\x12\x16\n\x0e\x63ontent_digest\x18\x04 \x01(\x0c\"S\n\x0e\x41ppendResponse\x12-\n\x07results\x18\x01 \x03(\x0b\x32\x1c.touchledger.v1.AppendResult\x12\x12\n\njournal_id\x18\x02 \x01(\t\"\xb7\x01\n\x0c\x41ppendResult\x12\x33\n\x06status\x18\x01 \x01(\x0e\x32#.touchledger.v1.AppendResult.Status\x12\x10\n\x08position\x18\x02 \x01(\x04\"`\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x13\n\x0fSTATUS_RECORDED\x10\x01\x12\x14\n\x10STATUS_DUPLICATE\x10\x02\x12\x13\n\x0fSTATUS_CONFLICT\x10\x03\"D\n\x11\x41ppendManyRequest\x12/\n\x08requests\x18\x01 \x03(\x0b\x32\x1d.touchledger.v1.AppendRequest\"E\n\x12\x41ppendManyResponse\x12/\n\x08outcomes\x18\x01 \x03(\x0b\x32\x1d.touchledger.v1.AppendOutcome\"z\n\rAppendOutcome\x12\x32\n\x08response\x18\x01 \x01(\x0b\x32\x1e.touchledger.v1.AppendResponseH\x00\x12*\n\x07problem\x18\x02 \x01(\x0b\x32\x17.touchledger.v1.ProblemH\x00\x42\t\n\x07outcome\"c\n\x10SubscribeRequest\x12\'\n\x05\x61\x66ter\x18\x01 \x01(\x0b\x32\x18.touchledger.v1.Position\x12&\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x16.touchledger.v1.Filter\"8\n\x06\x46ilter\x12\x0e\n\x06topics\x18\x01 \x03(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\"\xa5\x01\n\x11SubscribeResponse\x12\x12\n\njournal_id\x18\x01 \x01(\t\x12-\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x1d.touchledger.v1.RecordedEvent\x12\x0c\n\x04head\x18\x03 \x01(\x04\x12\x12\n\nscanned_to\x18\x04 \x01(\x04\x12+\n\tcaught_up\x18\x05 \x01(\x0b\x32\x18.touchledger.v1.CaughtUp\"6\n\x08\x43\x61ughtUp\x12*\n\x08position\x18\x01 \x01(\x0b\x32\x18.touchledger.v1.Position\"~\n\x10ReadRangeRequest\x12\'\n\x05\x61\x66ter\x18\x01 \x01(\x0b\x32\x18.touchledger.v1.Position\x12\n\n\x02to\x18\x02 \x01(\x04\x12\r\n\x05limit\x18\x03 \x01(\r\x12&\n\x06\x66ilter\x18\x04 \x01(\x0b\x32\x16.touchledger.v1.Filter\"x\n\x11ReadRangeResponse\x12\x12\n\njournal_id\x18\x01 \x01(\t\x12-\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x1d.touchledger.v1.RecordedEvent\x12\x0c\n\x04head\x18\x03 \x01(\x04\x12\x12\n\nscanned_to\x18\x04 \x01(\x04\"\x8c\x01\n\x11ReadStreamRequest\x12\x33\n\tpublished\x18\x01 \x01(\x0b\x32\x1e.touchledger.v1.PublishedEventH\x00\x12\x13\n\tstream_id\x18\x02 \x01(\x0cH\x00\x12\x14\n\x0c\x66rom_version\x18\x03 \x01(\x04\x12\r\n\x05limit\x18\x04 \x01(\rB\x08\n\x06stream\"B\n\x0ePublishedEvent\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x03 \x01(\t\"{\n\x12ReadStreamResponse\x12\x12\n\njournal_id\x18\x01 \x01(\t\x12-\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x1d.touchledger.v1.RecordedEvent\x12\x0c\n\x04head\x18\x03 \x01(\x04\x12\x14\n\x0clast_version\x18\x04 \x01(\x04\"\x81\x02\n\rRecordedEvent\x12\x10\n\x08position\x18\x01 \x01(\x04\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\r\n\x05topic\x18\x04 \x01(\t\x12\r\n\x05\x65vent\x18\x05 \x01(\x0c\x12/\n\x0brecorded_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0breceived_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0btraceparent\x18\x08 \x01(\t\x12\x11\n\tstream_id\x18\t \x01(\x0c\x12\x16\n\x0estream_version\x18\n \x01(\x04\"\x10\n\x0eGetHeadRequest\"d\n\x0fGetHeadResponse\x12)\n\x05\x63lock\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x04head\x18\x01 \x01(\x0b\x32\x18.touchledger.v1.Position2\xf5\x03\n\x0eJournalService\x12G\n\x06\x41ppend\x12\x1d.touchledger.v1.AppendRequest\x1a\x1e.touchledger.v1.AppendResponse\x12S\n\nAppendMany\x12!.touchledger.v1.AppendManyRequest\x1a\".touchledger.v1.AppendManyResponse\x12R\n\tSubscribe\x12 .touchledger.v1.SubscribeRequest\x1a!.touchledger.v1.SubscribeResponse0\x01\x12P\n\tReadRange\x12 .touchledger.v1.ReadRangeRequest\x1a!.touchledger.v1.ReadRangeResponse\x12S\n\nReadStream\x12!.touchledger.v1.ReadStreamRequest\x1a\".touchledger.v1.ReadStreamResponse\x12J\n\x07GetHead\x12\x1e.touchledger.v1.GetHeadRequest\x1a\x1f.touchledger.v1.GetHeadResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'touchledger.v1.journal_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_POSITION']._serialized_start=81
-  _globals['_POSITION']._serialized_end=127
-  _globals['_APPENDREQUEST']._serialized_start=130
-  _globals['_APPENDREQUEST']._serialized_end=338
-  _globals['_APPENDENTRY']._serialized_start=340
-  _globals['_APPENDENTRY']._serialized_end=425
-  _globals['_APPENDRESPONSE']._serialized_start=427
-  _globals['_APPENDRESPONSE']._serialized_end=510
-  _globals['_APPENDRESULT']._serialized_start=513
-  _globals['_APPENDRESULT']._serialized_end=696
-  _globals['_APPENDRESULT_STATUS']._serialized_start=600
-  _globals['_APPENDRESULT_STATUS']._serialized_end=696
-  _globals['_SUBSCRIBEREQUEST']._serialized_start=698
-  _globals['_SUBSCRIBEREQUEST']._serialized_end=797
-  _globals['_FILTER']._serialized_start=799
-  _globals['_FILTER']._serialized_end=855
-  _globals['_SUBSCRIBERESPONSE']._serialized_start=858
-  _globals['_SUBSCRIBERESPONSE']._serialized_end=1023
-  _globals['_CAUGHTUP']._serialized_start=1025
-  _globals['_CAUGHTUP']._serialized_end=1079
-  _globals['_READRANGEREQUEST']._serialized_start=1081
-  _globals['_READRANGEREQUEST']._serialized_end=1207
-  _globals['_READRANGERESPONSE']._serialized_start=1209
-  _globals['_READRANGERESPONSE']._serialized_end=1329
-  _globals['_READSTREAMREQUEST']._serialized_start=1332
-  _globals['_READSTREAMREQUEST']._serialized_end=1472
-  _globals['_PUBLISHEDEVENT']._serialized_start=1474
-  _globals['_PUBLISHEDEVENT']._serialized_end=1540
-  _globals['_READSTREAMRESPONSE']._serialized_start=1542
-  _globals['_READSTREAMRESPONSE']._serialized_end=1665
-  _globals['_RECORDEDEVENT']._serialized_start=1668
-  _globals['_RECORDEDEVENT']._serialized_end=1925
-  _globals['_GETHEADREQUEST']._serialized_start=1927
-  _globals['_GETHEADREQUEST']._serialized_end=1943
-  _globals['_GETHEADRESPONSE']._serialized_start=1945
-  _globals['_GETHEADRESPONSE']._serialized_end=2045
-  _globals['_JOURNALSERVICE']._serialized_start=2048
-  _globals['_JOURNALSERVICE']._serialized_end=2464
+  _globals['_POSITION']._serialized_start=111
+  _globals['_POSITION']._serialized_end=157
+  _globals['_APPENDREQUEST']._serialized_start=160
+  _globals['_APPENDREQUEST']._serialized_end=368
+  _globals['_APPENDENTRY']._serialized_start=370
+  _globals['_APPENDENTRY']._serialized_end=455
+  _globals['_APPENDRESPONSE']._serialized_start=457
+  _globals['_APPENDRESPONSE']._serialized_end=540
+  _globals['_APPENDRESULT']._serialized_start=543
+  _globals['_APPENDRESULT']._serialized_end=726
+  _globals['_APPENDRESULT_STATUS']._serialized_start=630
+  _globals['_APPENDRESULT_STATUS']._serialized_end=726
+  _globals['_APPENDMANYREQUEST']._serialized_start=728
+  _globals['_APPENDMANYREQUEST']._serialized_end=796
+  _globals['_APPENDMANYRESPONSE']._serialized_start=798
+  _globals['_APPENDMANYRESPONSE']._serialized_end=867
+  _globals['_APPENDOUTCOME']._serialized_start=869
+  _globals['_APPENDOUTCOME']._serialized_end=991
+  _globals['_SUBSCRIBEREQUEST']._serialized_start=993
+  _globals['_SUBSCRIBEREQUEST']._serialized_end=1092
+  _globals['_FILTER']._serialized_start=1094
+  _globals['_FILTER']._serialized_end=1150
+  _globals['_SUBSCRIBERESPONSE']._serialized_start=1153
+  _globals['_SUBSCRIBERESPONSE']._serialized_end=1318
+  _globals['_CAUGHTUP']._serialized_start=1320
+  _globals['_CAUGHTUP']._serialized_end=1374
+  _globals['_READRANGEREQUEST']._serialized_start=1376
+  _globals['_READRANGEREQUEST']._serialized_end=1502
+  _globals['_READRANGERESPONSE']._serialized_start=1504
+  _globals['_READRANGERESPONSE']._serialized_end=1624
+  _globals['_READSTREAMREQUEST']._serialized_start=1627
+  _globals['_READSTREAMREQUEST']._serialized_end=1767
+  _globals['_PUBLISHEDEVENT']._serialized_start=1769
+  _globals['_PUBLISHEDEVENT']._serialized_end=1835
+  _globals['_READSTREAMRESPONSE']._serialized_start=1837
+  _globals['_READSTREAMRESPONSE']._serialized_end=1960
+  _globals['_RECORDEDEVENT']._serialized_start=1963
+  _globals['_RECORDEDEVENT']._serialized_end=2220
+  _globals['_GETHEADREQUEST']._serialized_start=2222
+  _globals['_GETHEADREQUEST']._serialized_end=2238
+  _globals['_GETHEADRESPONSE']._serialized_start=2240
+  _globals['_GETHEADRESPONSE']._serialized_end=2340
+  _globals['_JOURNALSERVICE']._serialized_start=2343
+  _globals['_JOURNALSERVICE']._serialized_end=2844
 # @@protoc_insertion_point(module_scope)

@@ -39,6 +39,11 @@ class JournalServiceStub:
     Errors: INVALID_ARGUMENT (nothing stored), RESOURCE_EXHAUSTED or UNAVAILABLE with RetryInfo (it is not
     known whether anything is stored: repeat).
     """
+    AppendMany: _grpc.UnaryUnaryMultiCallable[_journal_pb2.AppendManyRequest, _journal_pb2.AppendManyResponse]
+    """Appends for several publishers at once: each request as if it came alone, with its own outcome, so that many
+    small ones cost one call. At most 256 requests with 1000 events together.
+    Errors: INVALID_ARGUMENT when there are too many; all else is told in the outcome.
+    """
     Subscribe: _grpc.UnaryStreamMultiCallable[_journal_pb2.SubscribeRequest, _journal_pb2.SubscribeResponse]
     """Streams the events after a position, in order and without a hole, then waits for new ones. A page ends
     where the stored bytes of its events pass 1 MiB, or after 1000 events. While there is nothing to send, an
@@ -74,6 +79,11 @@ class JournalServiceAsyncStub(JournalServiceStub):
     request, and answers after the durable commit. Safe to repeat.
     Errors: INVALID_ARGUMENT (nothing stored), RESOURCE_EXHAUSTED or UNAVAILABLE with RetryInfo (it is not
     known whether anything is stored: repeat).
+    """
+    AppendMany: _aio.UnaryUnaryMultiCallable[_journal_pb2.AppendManyRequest, _journal_pb2.AppendManyResponse]  # type: ignore[assignment]
+    """Appends for several publishers at once: each request as if it came alone, with its own outcome, so that many
+    small ones cost one call. At most 256 requests with 1000 events together.
+    Errors: INVALID_ARGUMENT when there are too many; all else is told in the outcome.
     """
     Subscribe: _aio.UnaryStreamMultiCallable[_journal_pb2.SubscribeRequest, _journal_pb2.SubscribeResponse]  # type: ignore[assignment]
     """Streams the events after a position, in order and without a hole, then waits for new ones. A page ends
@@ -113,6 +123,17 @@ class JournalServiceServicer(metaclass=_abc_1.ABCMeta):
         request, and answers after the durable commit. Safe to repeat.
         Errors: INVALID_ARGUMENT (nothing stored), RESOURCE_EXHAUSTED or UNAVAILABLE with RetryInfo (it is not
         known whether anything is stored: repeat).
+        """
+
+    @_abc_1.abstractmethod
+    def AppendMany(
+        self,
+        request: _journal_pb2.AppendManyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_journal_pb2.AppendManyResponse, _abc.Awaitable[_journal_pb2.AppendManyResponse]]:
+        """Appends for several publishers at once: each request as if it came alone, with its own outcome, so that many
+        small ones cost one call. At most 256 requests with 1000 events together.
+        Errors: INVALID_ARGUMENT when there are too many; all else is told in the outcome.
         """
 
     @_abc_1.abstractmethod

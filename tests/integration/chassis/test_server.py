@@ -12,8 +12,10 @@ import pytest
 import trustme
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
 
+from services.chassis import server as server_module
 from services.chassis.client import open_channel
 from services.chassis.errors import ErrorInterceptor
 from services.chassis.peers import Guard
@@ -44,6 +46,11 @@ class Slow(journal_pb2_grpc.JournalServiceServicer):
         self, request: journal_pb2.AppendRequest, context: grpc.aio.ServicerContext
     ) -> journal_pb2.AppendResponse:
         return journal_pb2.AppendResponse()
+
+    async def AppendMany(
+        self, request: journal_pb2.AppendManyRequest, context: grpc.aio.ServicerContext
+    ) -> journal_pb2.AppendManyResponse:
+        raise NotImplementedError
 
     async def Subscribe(
         self, request: journal_pb2.SubscribeRequest, context: grpc.aio.ServicerContext
@@ -221,3 +228,128 @@ def test_a_log_tells_type_and_place_of_an_exception_and_nothing_that_it_quotes()
     assert 1 == ended.returncode
     assert ["ValueError", "ValueError"] == [each["error"] for each in records]
     assert "Canary" not in ended.stderr + ended.stdout
+
+
+# RFC 9113: the preface, and frames of a length, a type, flags and a stream.
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+SETTINGS_FRAME, PING_FRAME, GOAWAY_FRAME = 4, 6, 7
+MAX_CONCURRENT_STREAMS, MAX_HEADER_LIST_SIZE = 3, 6
+
+
+def frame(kind: int, payload: bytes = b"") -> bytes:
+    return len(payload).to_bytes(3, "big") + bytes([kind, 0]) + bytes(4) + payload
+
+
+async def next_frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    head = await reader.readexactly(9)
+    return head[3], await reader.readexactly(int.from_bytes(head[:3], "big"))
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[tuple[Server, int]]:
+    """A server as every service has it, and its port."""
+    port = free_port()
+    server = Server(
+        name="touchpoint", settings=settings_of(listen=f"127.0.0.1:{port}"), ready=never_ready
+    )
+    server.reflect(["touchledger.v1.JournalService"])
+    await server.grpc.start()
+    yield server, port
+    await server.grpc.stop(None)
+
+
+async def test_a_connection_is_told_how_many_calls_and_how_large_a_head_it_may_have(
+    served: tuple[Server, int],
+) -> None:
+    async with asyncio.timeout(20):
+        reader, writer = await asyncio.open_connection("127.0.0.1", served[1])
+        writer.write(PREFACE + frame(SETTINGS_FRAME))
+        kind, payload = await next_frame(reader)
+        writer.close()
+    assert SETTINGS_FRAME == kind
+    told = {
+        int.from_bytes(payload[at : at + 2], "big"): int.from_bytes(payload[at + 2 : at + 6], "big")
+        for at in range(0, len(payload), 6)
+    }
+    assert server_module.CONCURRENT_STREAMS_MAX == told[MAX_CONCURRENT_STREAMS]
+    assert server_module.METADATA_BYTES_MAX == told[MAX_HEADER_LIST_SIZE]
+
+
+async def test_a_flood_of_pings_ends_the_connection(served: tuple[Server, int]) -> None:
+    async with asyncio.timeout(20):
+        reader, writer = await asyncio.open_connection("127.0.0.1", served[1])
+        writer.write(PREFACE + frame(SETTINGS_FRAME) + frame(PING_FRAME, bytes(8)) * 50)
+        while (told := await next_frame(reader))[0] != GOAWAY_FRAME:
+            pass
+        writer.close()
+    assert b"too_many_pings" in told[1]
+
+
+async def test_who_connects_and_says_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "HANDSHAKE_MS_MAX", 300)
+    port = free_port()
+    server = Server(
+        name="touchpoint", settings=settings_of(listen=f"127.0.0.1:{port}"), ready=never_ready
+    )
+    await server.grpc.start()
+    async with asyncio.timeout(20):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        while await reader.read(4096):
+            pass
+        writer.close()
+    await server.grpc.stop(None)
+
+
+@pytest.mark.parametrize(("size", "code"), [(7_000, "OK"), (9_000, "RESOURCE_EXHAUSTED")])
+async def test_metadata_has_one_limit_and_no_chance_in_it(
+    served: tuple[Server, int], size: int, code: str
+) -> None:
+    seen = set()
+    # The client has a limit of its own for what it receives, none for what it sends.
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{served[1]}") as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        for _ in range(20):
+            try:
+                request = health_pb2.HealthCheckRequest()
+                await stub.Check(request, metadata=(("padding", "x" * size),), timeout=20)
+                seen.add("OK")
+            except grpc.aio.AioRpcError as error:
+                seen.add(error.code().name)
+    assert {code} == seen
+
+
+async def test_a_message_that_inflates_beyond_the_limit_is_refused(
+    served: tuple[Server, int],
+) -> None:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{served[1]}") as channel:
+        check = channel.unary_unary("/grpc.health.v1.Health/Check")
+        bomb = bytes(4 * server_module.MESSAGE_BYTES_MAX)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await check(bomb, compression=grpc.Compression.Gzip, timeout=20)
+    assert grpc.StatusCode.RESOURCE_EXHAUSTED == refused.value.code()
+
+
+async def listed(target: str) -> set[str]:
+    async with grpc.aio.insecure_channel(target) as channel, asyncio.timeout(20):
+        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        asked = reflection_pb2.ServerReflectionRequest(list_services="")
+        answer = await stub.ServerReflectionInfo(iter([asked])).read()
+    return {service.name for service in answer.list_services_response.service}
+
+
+async def test_reflection_is_for_this_machine_alone(
+    served: tuple[Server, int], tmp_path: Path
+) -> None:
+    assert "touchledger.v1.JournalService" in await listed(f"127.0.0.1:{served[1]}")
+    port = free_port()
+    public = Server(
+        name="touchpoint",
+        settings=settings_of(listen=f"0.0.0.0:{port}", tls_in_front=True),
+        ready=never_ready,
+    )
+    public.reflect(["touchledger.v1.JournalService"])
+    await public.grpc.start()
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await listed(f"127.0.0.1:{port}")
+    await public.grpc.stop(None)
+    assert grpc.StatusCode.UNIMPLEMENTED == refused.value.code()
