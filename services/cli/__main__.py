@@ -3,12 +3,15 @@
 import typer
 
 from services.cli.demo import demo
+from services.cli.key import app as key
 from services.cli.publish import publish
+from services.cli.quarantine import app as quarantine
 from services.cli.replay import replay
 from services.cli.scores import scores
 from services.cli.status import status
 from services.cli.up import up
 from services.cli.verify import verify
+from services.cli.webhook import app as webhook
 
 app = typer.Typer(
     name="touchledger",
@@ -19,6 +22,9 @@ app = typer.Typer(
 )
 for command in (up, demo, publish, replay, scores, status, verify):
     app.command()(command)
+app.add_typer(key)
+app.add_typer(quarantine)
+app.add_typer(webhook)
 
 
 def main() -> None:

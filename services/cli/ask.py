@@ -17,19 +17,20 @@ from services.cli.system import (
     open_channel,
     stop,
 )
-from touchledger.v1.scoring_pb2_grpc import ScoringServiceStub
 
 DEADLINE_SECONDS = 60.0
 
+Stub = TypeVar("Stub")
 Answer = TypeVar("Answer")
 # A call of the stub, given the metadata and the deadline that belong to it.
-Question = Callable[[ScoringServiceStub, dict[str, Any]], Awaitable[Answer]]
+Question = Callable[[Stub, dict[str, Any]], Awaitable[Answer]]
 
 AWAY = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
 
 
 def ask(
-    question: Question[Answer],
+    stub: Callable[[grpc.aio.Channel], Stub],
+    question: Question[Stub, Answer],
     *,
     data: Path | None,
     target: str | None,
@@ -37,7 +38,8 @@ def ask(
     ca: Path | None,
 ) -> Answer:
     try:
-        return asyncio.run(ask_system(find(data=data, target=target, key=key), question, ca=ca))
+        system = find(data=data, target=target, key=key)
+        return asyncio.run(ask_system(system, stub, question, ca=ca))
     except NoSystem as error:
         stop(str(error), EXIT_UNREACHABLE)
     except grpc.aio.AioRpcError as error:
@@ -46,8 +48,12 @@ def ask(
 
 
 async def ask_system(
-    system: System, question: Question[Answer], *, ca: Path | None = None
+    system: System,
+    stub: Callable[[grpc.aio.Channel], Stub],
+    question: Question[Stub, Answer],
+    *,
+    ca: Path | None = None,
 ) -> Answer:
     async with open_channel(system, ca=ca) as channel:
         call = {"metadata": system.metadata, "timeout": DEADLINE_SECONDS}
-        return await question(ScoringServiceStub(channel), call)
+        return await question(stub(channel), call)

@@ -84,7 +84,7 @@ async def _publish_and_show(target: system.System, seed: int) -> None:
     )
     console.print(f"{len(events):,} events: {told}")
     async with asyncio.timeout(CATCH_UP_SECONDS_MAX):
-        console.print(table(await ask_system(target, _when_caught_up)))
+        console.print(table(await ask_system(target, ScoringServiceStub, _when_caught_up)))
 
 
 async def _when_caught_up(

@@ -23,6 +23,7 @@ from services.cli.system import (
     stop,
 )
 from touchledger.v1 import scoring_pb2 as pb
+from touchledger.v1.scoring_pb2_grpc import ScoringServiceStub
 
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 POSITION = re.compile(r"\d{1,18}", re.ASCII)
@@ -79,7 +80,12 @@ def scores(
     elif as_of:
         _set_moment(request, "as_of", "--as-of", as_of)
     answer = ask(
-        lambda stub, call: stub.GetScores(request, **call), data=data, target=target, key=key, ca=ca
+        ScoringServiceStub,
+        lambda stub, call: stub.GetScores(request, **call),
+        data=data,
+        target=target,
+        key=key,
+        ca=ca,
     )
     if json_output:
         typer.echo(json.dumps([_row(score, answer, by) for score in answer.scores]))

@@ -19,6 +19,7 @@ from services.cli.system import (
     stop,
 )
 from touchledger.v1 import scoring_pb2 as pb
+from touchledger.v1.scoring_pb2_grpc import ScoringServiceStub
 
 
 def status(
@@ -30,6 +31,7 @@ def status(
 ) -> None:
     """Show positions, lag, missing positions and counts. Ends with 1 when positions are missing."""
     answer = ask(
+        ScoringServiceStub,
         lambda stub, call: stub.GetStatus(pb.GetStatusRequest(), **call),
         data=data,
         target=target,

@@ -9,17 +9,39 @@ from services.chassis.client import open_channel
 from services.chassis.migrations import migrate
 from services.chassis.postgres import open_pool, refuse_unsafe_library_mode
 from services.chassis.server import Server, run_process
-from services.gateway.access import Access
+from services.gateway.access import METHODS, Access
+from services.gateway.beacon import HttpBeacon
+from services.gateway.cloudevents import HttpCloudEvents
+from services.gateway.deliveries import Deliveries
+from services.gateway.docs import HttpDocs
+from services.gateway.early_refusal import EarlyRefusal
+from services.gateway.forwarding import SCORING_SERVICES, TOUCHPOINT_SERVICES, Forwarding
 from services.gateway.http import Http
+from services.gateway.http_events import HttpEvents, HttpPublisher
+from services.gateway.http_health import HttpHealth
+from services.gateway.http_webhooks import HttpWebhooks
 from services.gateway.keyring import Keyring
-from services.gateway.servicer import IngestServicer, ScoringServicer
+from services.gateway.keys_servicer import KeyServicer
+from services.gateway.limits import Limits
+from services.gateway.mapper import Mapper
+from services.gateway.quarantine import Quarantine
+from services.gateway.quarantine_servicer import QuarantineServicer
+from services.gateway.segment_http import HttpSegment
+from services.gateway.servicer import IngestServicer
 from services.gateway.settings import Settings
 from services.gateway.upstream import Upstream
-from touchledger.v1 import ingest_pb2_grpc, scoring_pb2_grpc
+from services.gateway.webhooks import Webhooks
+from services.gateway.webhooks_servicer import WebhookServicer
+from touchledger.v1 import (
+    ingest_pb2_grpc,
+    keys_pb2_grpc,
+    quarantine_pb2_grpc,
+    webhooks_pb2_grpc,
+)
 
 NAME = "gateway"
-# Keys are looked up, and that seldom.
-CONNECTIONS_MAX = 4
+# Keys are looked up, and that seldom; bad events are kept over one connection, and read over another.
+CONNECTIONS_MAX = 8
 UPSTREAM_HEALTH_DEADLINE_SECONDS = 1.0
 
 
@@ -57,16 +79,52 @@ async def main() -> None:
                 serving = answer.status == health_pb2.HealthCheckResponse.SERVING
                 return "" if serving else "touchpoint is not ready"
 
-            server = Server(name=NAME, settings=configured, ready=ready, callers_have_keys=True)
-            upstream = Upstream(touchpoint, keyring)
+            limits = Limits(configured, pool)
+            server = Server(
+                name=NAME,
+                settings=configured,
+                ready=ready,
+                callers_have_keys=True,
+                interceptors=[EarlyRefusal(access, limits)],
+            )
+            quarantine = Quarantine(pool, keyring)
+            upstream = Upstream(touchpoint, keyring, quarantine)
             ingest_pb2_grpc.add_IngestServiceServicer_to_server(
-                IngestServicer(access, upstream), server.grpc
+                IngestServicer(access, limits, upstream), server.grpc
             )
-            scoring_pb2_grpc.add_ScoringServiceServicer_to_server(
-                ScoringServicer(access, scoring), server.grpc
+            keys_pb2_grpc.add_KeyServiceServicer_to_server(
+                KeyServicer(access, limits, pool, keyring), server.grpc
             )
-            http = Http(configured, access, upstream, ready)
-            await server.run([http.run()], also_stop=[http.stop])
+            quarantine_pb2_grpc.add_QuarantineServiceServicer_to_server(
+                QuarantineServicer(access, limits, quarantine, upstream), server.grpc
+            )
+            webhooks = Webhooks(pool, keyring)
+            deliveries = Deliveries(pool, keyring)
+            mapper = Mapper(webhooks, deliveries, upstream)
+            webhooks_pb2_grpc.add_WebhookServiceServicer_to_server(
+                WebhookServicer(access, limits, webhooks, mapper), server.grpc
+            )
+            forwarding = Forwarding(access, limits, keyring)
+            for service in TOUCHPOINT_SERVICES:
+                forwarding.add(service, touchpoint, server.grpc)
+            for service in SCORING_SERVICES:
+                forwarding.add(service, scoring, server.grpc)
+            server.reflect({method.split("/")[1] for method in METHODS})
+            publisher = HttpPublisher(access, limits, upstream)
+            routes = [
+                *HttpHealth(ready).routes(),
+                *HttpEvents(publisher).routes(),
+                *HttpCloudEvents(publisher).routes(),
+                *HttpBeacon(access, publisher).routes(),
+                *HttpSegment(access, limits, upstream, pool).routes(),
+                *HttpWebhooks(access, limits, webhooks, deliveries, mapper).routes(),
+            ]
+            routes += HttpDocs(routes).routes()
+            http = Http(configured, routes=routes, stopping=server.stopping)
+            await server.run(
+                [http.run(), limits.run(), quarantine.run(), deliveries.run(), mapper.run()],
+                also_stop=[http.stop],
+            )
 
 
 if __name__ == "__main__":

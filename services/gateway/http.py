@@ -1,70 +1,186 @@
-"""The gateway's HTTP port: events as JSON, liveness and readiness. Same rules, same verdicts as over gRPC."""
+"""The gateway's HTTP port: routes, bounded requests, errors as RFC 9457 problems.
+
+What the routes do is said where they are: http_events.py, cloudevents.py, beacon.py, http_health.py, docs.py
+and whoever else has `routes()`.
+"""
 
 import asyncio
 import contextlib
 import json
+import math
+import re
+import resource
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qsl
 
-import grpc
 import structlog
-from google.protobuf import json_format
 from granian.constants import Interfaces, SSLProtocols
+from granian.http import HTTP1Settings, HTTP2Settings
 from granian.server.embed import Server
 
 from services.chassis import telemetry
 from services.chassis.errors import (
+    Conflict,
+    Corrupt,
     Exhausted,
     Forbidden,
     Malformed,
     NotFound,
     ServiceError,
     Unauthenticated,
+    Unavailable,
+    describe,
+    place_of,
     translate,
 )
 from services.chassis.postgres import Unsuitable
 from services.chassis.settings import is_loopback
-from services.gateway.access import PUBLISH, Access
-from services.gateway.servicer import BATCH_BYTES_MAX, check_count
+from services.gateway.http_body import Bodies, Body
 from services.gateway.settings import Settings
-from services.gateway.upstream import Upstream
-from touchledger import event_json
-from touchledger.v1 import ingest_pb2
-from touchledger.v1.events_pb2 import Event
 from touchledger.v1.problem_pb2 import Problem
 
 log = structlog.get_logger()
 
-# RFC 9110 codes of the errors; whatever may be repeated is 503 with Retry-After.
+# RFC 9110 codes of the errors.
 STATUS: dict[type[ServiceError], int] = {
     Malformed: 400,
     Unauthenticated: 401,
     Forbidden: 403,
     NotFound: 404,
+    Conflict: 409,
+    Exhausted: 429,
+    Corrupt: 500,
+    Unavailable: 503,
 }
-# Told as 408 rather than 400.
-SLOW = "REQUEST_TIMEOUT"
-# A till on a bad line sends 4 MiB in less; a body that takes longer holds memory for nothing.
-BODY_SECONDS_MAX = 20.0
-# Bodies being read at once: 64 of 4 MiB are what this process can hold.
-BODIES_MAX = 64
-READY_SECONDS_MAX = 2.0
+# Problems that HTTP has a code of its own for.
+STATUS_OF_CODE = {
+    "METHOD_NOT_ALLOWED": 405,
+    "REQUEST_TIMEOUT": 408,
+    "TOO_LARGE": 413,
+    "UNSUPPORTED_MEDIA_TYPE": 415,
+    "UNSUPPORTED_ENCODING": 415,
+}
+# From the first byte of a request to the end of its headers, also on a connection that lies idle.
+HEADER_MS_MAX = 10_000
+# All headers together; gRPC's side takes 8 KiB. hyper answers 431 by itself.
+HEADER_BYTES_MAX = 16 * 1024
+# Connections at once, each a file descriptor and some 20 KB; others wait in the kernel's queue.
+CONNECTIONS_MAX = 4096
+CONNECTIONS_WAITING_MAX = 1024
+# Of one HTTP/2 connection.
+STREAMS_MAX = 100
+QUERY_FIELDS_MAX = 32
+PROBLEM = ("content-type", "application/problem+json")
+JSON = ("content-type", "application/json")
+
+
+class Request:
+    """One request. Headers are looked up in lower case: `request.headers.get("content-type")`."""
+
+    __slots__ = (
+        "_body",
+        "_query_string",
+        "answer_headers",
+        "headers",
+        "method",
+        "path",
+        "variables",
+    )
+
+    def __init__(self, scope: Any, body: Body, variables: Mapping[str, str]) -> None:
+        self.method: str = scope.method
+        self.path: str = scope.path
+        self.headers = scope.headers
+        self.variables = variables
+        # What goes with the answer whatever it is, a refusal too.
+        self.answer_headers: list[tuple[str, str]] = []
+        self._query_string: str = scope.query_string
+        self._body = body
+
+    @property
+    def query(self) -> dict[str, str]:
+        if not self._query_string:
+            return {}
+        try:
+            pairs = parse_qsl(
+                self._query_string, keep_blank_values=True, max_num_fields=QUERY_FIELDS_MAX
+            )
+        except ValueError:
+            raise Malformed(
+                f"at most {QUERY_FIELDS_MAX} parameters", code="TOO_MANY", field="query", got="more"
+            ) from None
+        query = dict(pairs)
+        if len(query) != len(pairs):
+            raise Malformed(
+                "each parameter once", code="DUPLICATE_KEY", field="query", got="one twice"
+            )
+        return query
+
+    def query_of(self, *names: str) -> dict[str, str]:
+        """The query, where another parameter than these is refused: a slip would be lost in silence."""
+        query = self.query
+        for name in query:
+            if name not in names:
+                raise Malformed(
+                    f"of {', '.join(names)}" if names else "no parameters",
+                    code="UNKNOWN_FIELD",
+                    field="query",
+                    got="a parameter of another name",
+                )
+        return query
+
+    async def body(self, *, bytes_max: int) -> bytes:
+        """The body, inflated as Content-Encoding says, neither larger nor slower than bounds allow."""
+        return await self._body.read(self.headers, bytes_max=bytes_max)
+
+    async def raw_body(self, *, bytes_max: int) -> bytes:
+        """The body as it came over the wire, which is what signatures are of."""
+        return await self._body.read_raw(self.headers, bytes_max=bytes_max)
+
+
+@dataclass(slots=True)
+class Response:
+    status: int
+    body: bytes = b""
+    headers: list[tuple[str, str]] = field(default_factory=list)
+
+    @classmethod
+    def json(
+        cls, document: object, *, status: int = 200, headers: Sequence[tuple[str, str]] = ()
+    ) -> "Response":
+        return cls(status, json.dumps(document).encode(), [JSON, *headers])
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What answers a method on a path. Parts of a path in braces are the request's variables.
+
+    operation: how the OpenAPI document tells of it, less what openapi.py adds to all.
+    """
+
+    method: str
+    path: str
+    handler: Callable[[Request], Awaitable[Response]]
+    operation: Mapping[str, object]
 
 
 class Http:
     def __init__(
         self,
         settings: Settings,
-        access: Access,
-        upstream: Upstream,
-        ready: Callable[[], Awaitable[str]],
+        *,
+        routes: Sequence[Route],
+        stopping: asyncio.Event,
     ) -> None:
+        """stopping: when set, clients are told to go on with another connection, thus another gateway."""
         self._served = asyncio.Event()
-        self._bodies = 0
-        self._access = access
-        self._upstream = upstream
-        self._ready = ready
+        self._stopping = stopping
+        self._bodies = Bodies()
+        self._routes = Routes(routes)
+        self._traced = telemetry.exported()
         host, _, port = settings.http_listen.rpartition(":")
         tls = settings.tls_cert_file and settings.tls_key_file
         if not (tls or settings.tls_in_front or is_loopback(settings.http_listen)):
@@ -80,6 +196,16 @@ class Http:
             interface=Interfaces.RSGI,
             websockets=False,
             log_enabled=False,
+            backlog=CONNECTIONS_WAITING_MAX,
+            backpressure=_connections_max(),
+            http1_settings=HTTP1Settings(
+                header_read_timeout=HEADER_MS_MAX, max_buffer_size=HEADER_BYTES_MAX
+            ),
+            http2_settings=HTTP2Settings(
+                max_headers_size=HEADER_BYTES_MAX,
+                max_concurrent_streams=STREAMS_MAX,
+                keep_alive_interval=HEADER_MS_MAX,
+            ),
             # Tills live long.
             ssl_protocol_min=SSLProtocols.tls12,
             ssl_cert=settings.tls_cert_file if tls else None,
@@ -101,123 +227,142 @@ class Http:
                 await self._served.wait()
 
     async def _answer(self, scope: Any, protocol: Any) -> None:
-        method, path = scope.method, scope.path
-        with telemetry.server_span(f"{method} {path}", dict(scope.headers.items())) as span:
-            try:
-                status, answer = await self._route(scope, protocol)
-            except Exception as error:
-                status, answer = _refusal(error, path)
-            span.set_attribute("http.response.status_code", status)
-        kind = (
-            "application/json" if status < 400 or "status" in answer else "application/problem+json"
-        )
-        headers = [("content-type", kind)]
-        if "retry_after" in answer:
-            headers.append(("retry-after", str(answer["retry_after"])))
-        protocol.response_bytes(status, headers, json.dumps(answer).encode())
+        route, variables = self._routes.find(scope.method, scope.path)
+        # A span costs as much as half of the answer, so none is made that nobody gets.
+        if self._traced or scope.headers.get("traceparent"):
+            name = f"{scope.method} {route.path}" if route else scope.method
+            with telemetry.server_span(name, dict(scope.headers.items())) as span:
+                response = await self._handle(route, variables, scope, protocol)
+                span.set_attribute("http.response.status_code", response.status)
+        else:
+            response = await self._handle(route, variables, scope, protocol)
+        if self._stopping.is_set() and scope.http_version.startswith("1"):
+            response.headers.append(("connection", "close"))
+        if scope.method == "HEAD":
+            response.headers.append(("content-length", f"{len(response.body)}"))
+            protocol.response_empty(response.status, response.headers)
+        else:
+            protocol.response_bytes(response.status, response.headers, response.body)
 
-    async def _route(self, scope: Any, protocol: Any) -> tuple[int, dict[str, Any]]:
-        match scope.method, scope.path:
-            case "GET", "/livez":
-                return 200, {"status": "alive"}
-            case "GET", "/readyz":
-                reason = await self._unready()
-                return (503, {"status": reason}) if reason else (200, {"status": "ready"})
-            case "POST", "/v1/events":
-                return await self._publish(scope, protocol)
-        raise NotFound(
-            "POST /v1/events, GET /livez or GET /readyz", got=f"{scope.method} {scope.path}"
-        )
-
-    async def _unready(self) -> str:
+    async def _handle(
+        self, route: Route | None, variables: Mapping[str, str], scope: Any, protocol: Any
+    ) -> Response:
+        body = Body(protocol, self._bodies)
+        request = Request(scope, body, variables)
         try:
-            async with asyncio.timeout(READY_SECONDS_MAX):
-                return await self._ready()
-        except Exception as error:
-            told = translate(error, method="readyz")
-            return str(told) if told else type(error).__name__
-
-    async def _publish(self, scope: Any, protocol: Any) -> tuple[int, dict[str, Any]]:
-        """One event, an array, or one event a line; answers one result for each, in order."""
-        authorization = scope.headers.get("authorization") or ""
-        caller = await self._access.admit([("authorization", authorization)], PUBLISH)
-        read = _read(await self._body(protocol), scope.headers.get("content-type") or "")
-        check_count(len(read))
-        events = [each for each in read if isinstance(each, Event)]
-        results = iter(await self._upstream.publish(caller, events, ingest_pb2.Attempt()))
-        told = [
-            next(results)
-            if isinstance(each, Event)
-            else ingest_pb2.PublishResult(disposition=ingest_pb2.DISPOSITION_REJECTED, problem=each)
-            for each in read
-        ]
-        return 200, json_format.MessageToDict(ingest_pb2.PublishBatchResponse(results=told))
-
-    async def _body(self, protocol: Any) -> bytes:
-        """The body, read no further than what a batch may be, and for no longer than it may take."""
-        if self._bodies >= BODIES_MAX:
-            raise Exhausted("fewer requests at once", got=f"{self._bodies}")
-        self._bodies += 1
-        chunks, size = [], 0
-        try:
-            async with asyncio.timeout(BODY_SECONDS_MAX):
-                async for chunk in protocol:
-                    size += len(chunk)
-                    if size > BATCH_BYTES_MAX:
-                        raise Malformed(
-                            f"at most {BATCH_BYTES_MAX} bytes",
-                            code="TOO_LARGE",
-                            field="body",
-                            got="more",
-                        )
-                    chunks.append(chunk)
-        except TimeoutError:
-            raise Malformed(
-                f"the whole body within {BODY_SECONDS_MAX:.0f} s",
-                code=SLOW,
-                field="body",
-                got=f"{size} bytes",
-            ) from None
+            response = await self._respond(route, request)
+            if response.status >= 400:
+                await body.discard(scope.headers)
         finally:
-            self._bodies -= 1
-        return b"".join(chunks)
+            body.release()
+        response.headers += request.answer_headers
+        return response
+
+    async def _respond(self, route: Route | None, request: Request) -> Response:
+        if route is None:
+            return self._routes.refusal(request.method, request.path)
+        try:
+            return await route.handler(request)
+        except Exception as error:
+            return refusal(error, path=request.path, method=f"{request.method} {route.path}")
 
 
-def _read(body: bytes, content_type: str) -> list[Event | Problem]:
-    if content_type.startswith(("application/x-ndjson", "application/jsonl")):
-        return [_event(event_json.parse, line) for line in body.splitlines() if line.strip()]
-    try:
-        document = event_json.decode(body)
-    except event_json.EventJsonError as error:
-        # Nobody can say how many events this was meant to be.
-        told = error.problem
-        raise Malformed(told.want, code=told.code, field="body", got=told.got) from None
-    items = document if isinstance(document, list) else [document]
-    return [_event(event_json.read, item) for item in items]
+class Routes:
+    """Finds the route of a request. A literal path wins over one with variables."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self._literal: dict[str, dict[str, Route]] = {}
+        self._patterns: dict[str, tuple[re.Pattern[str], dict[str, Route]]] = {}
+        for route in routes:
+            if "{" in route.path:
+                pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(route.path))
+                _, methods = self._patterns.setdefault(route.path, (re.compile(pattern), {}))
+            else:
+                methods = self._literal.setdefault(route.path, {})
+            methods[route.method] = route
+            if route.method == "GET":
+                methods["HEAD"] = route
+        self._told = [f"{route.method} {route.path}" for route in routes]
+
+    def find(self, method: str, path: str) -> tuple[Route | None, Mapping[str, str]]:
+        methods, variables = self._methods(path)
+        return methods.get(method), variables
+
+    def refusal(self, method: str, path: str) -> Response:
+        """What is said where `find` found nothing."""
+        methods, _ = self._methods(path)
+        if not methods:
+            error: ServiceError = NotFound(
+                f"one of {', '.join(self._told)}", field="path", got=f"{method} {path[:80]}"
+            )
+            return refusal(error, path=path)
+        allowed = ", ".join(methods)
+        error = Malformed(allowed, code="METHOD_NOT_ALLOWED", field="method", got=method)
+        return refusal(error, path=path, headers=[("allow", allowed)])
+
+    def _methods(self, path: str) -> tuple[Mapping[str, Route], Mapping[str, str]]:
+        literal = self._literal.get(path)
+        if literal is not None:
+            return literal, {}
+        for pattern, methods in self._patterns.values():
+            if match := pattern.fullmatch(path):
+                return methods, match.groupdict()
+        return {}, {}
 
 
-def _event(read: Callable[[Any], Event], given: Any) -> Event | Problem:
-    try:
-        return read(given)
-    except event_json.EventJsonError as error:
-        return error.problem
+def refusal(
+    error: Exception, *, path: str, method: str = "", headers: Sequence[tuple[str, str]] = ()
+) -> Response:
+    """The problem document of an error, with Retry-After where it makes sense to come again.
 
-
-def _refusal(error: Exception, path: str) -> tuple[int, dict[str, Any]]:
-    """RFC 9457 problem details."""
-    told = translate(error, method=path)
+    method: what the log says of it, which has no place for what a path may hold.
+    """
+    told = translate(error, method=method)
     if told is None:
-        log.error("unexpected", method=path, error=type(error).__name__)
-        return 500, {
-            "title": grpc.StatusCode.INTERNAL.name,
-            "detail": "the service's log tells more",
-        }
-    details = json_format.MessageToDict(told.problem, preserving_proto_field_name=True)
-    details.pop("retryable", None)
-    if told.retryable:
-        details["retry_after"] = max(1, round(told.problem.retry_after.ToNanoseconds() / 1e9))
-    status = 408 if told.problem.code == SLOW else STATUS.get(type(told), 503)
-    return status, {"title": told.problem.code, "detail": str(told), **details}
+        # The text of an exception may quote a payload.
+        log.error("unexpected", method=method, error=type(error).__name__, where=place_of(error))
+        problem = Problem(code="INTERNAL", want="a working gateway; its log tells more")
+        return problem_response(500, problem, path=path, headers=headers)
+    status = STATUS_OF_CODE.get(told.problem.code) or STATUS[type(told)]
+    return problem_response(status, told.problem, path=path, headers=headers)
+
+
+def problem_response(
+    status: int,
+    problem: Problem,
+    *,
+    path: str,
+    headers: Sequence[tuple[str, str]] = (),
+    **members: object,
+) -> Response:
+    """RFC 9457 problem details with field, got and want as further members.
+
+    Its type leads to the docs page, which says what the code means.
+    """
+    document: dict[str, object] = {
+        "type": f"/docs#{problem.code}",
+        "title": problem.code,
+        "status": status,
+        "detail": describe(problem),
+        "instance": path,
+        "code": problem.code,
+        "field": problem.field,
+        "got": problem.got,
+        "want": problem.want,
+        **members,
+    }
+    if not problem.retryable:
+        return Response(status, json.dumps(document).encode(), [PROBLEM, *headers])
+    # Whole seconds is what Retry-After can say.
+    document["retry_after"] = max(1, math.ceil(problem.retry_after.ToNanoseconds() / 1e9))
+    retry_after = ("retry-after", str(document["retry_after"]))
+    return Response(status, json.dumps(document).encode(), [PROBLEM, retry_after, *headers])
+
+
+def _connections_max() -> int:
+    """Half of the files that this process may open, at most: the database and gRPC need theirs."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return CONNECTIONS_MAX if files == resource.RLIM_INFINITY else min(CONNECTIONS_MAX, files // 2)
 
 
 def _claim(host: str, port: int) -> None:

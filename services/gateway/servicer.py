@@ -1,22 +1,42 @@
-"""touchledger.v1.IngestService, and ScoringService passed on: who calls, how much, one call behind, reply."""
+"""touchledger.v1.IngestService: who calls, how much, one call behind, reply."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
 import grpc
 
-from services.chassis.errors import Malformed
-from services.gateway.access import PUBLISH, QUERY, Access
+from services.chassis import telemetry
+from services.chassis.errors import (
+    Exhausted,
+    Forbidden,
+    Malformed,
+    Unauthenticated,
+    translate,
+)
+from services.gateway.access import PUBLISH, Access, Caller
+from services.gateway.limits import Limits
+from services.gateway.publish_stream import PublishStream
 from services.gateway.upstream import Upstream
-from touchledger.v1 import ingest_pb2, ingest_pb2_grpc, scoring_pb2, scoring_pb2_grpc
+from touchledger.v1 import ingest_pb2, ingest_pb2_grpc
 
 BATCH_EVENTS_MAX = 500
 # The transport takes 8 MiB, so that what is over this limit is told so.
 BATCH_BYTES_MAX = 4 * 1024 * 1024
-QUERY_DEADLINE_SECONDS = 30.0
+# Each may hold publish_stream.BYTES_IN_FLIGHT_MAX and one batch more.
+STREAMS_MAX = 64
+# So that nobody holds all of them.
+STREAMS_OF_KEY_MAX = 16
+PUBLISH_STREAM = "/touchledger.v1.IngestService/PublishStream"
 
 
 class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
-    def __init__(self, access: Access, upstream: Upstream) -> None:
+    def __init__(self, access: Access, limits: Limits, upstream: Upstream) -> None:
         self._access = access
+        self._limits = limits
         self._upstream = upstream
+        # By key.
+        self._streams = Counter[str]()
 
     async def Publish(
         self, request: ingest_pb2.PublishRequest, context: grpc.aio.ServicerContext
@@ -24,23 +44,78 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         caller = await self._access.admit(context.invocation_metadata(), PUBLISH)
         if not request.HasField("event"):
             raise Malformed("an event", field="event", got="nothing")
-        check_size(request.ByteSize())
+        size = check_size(request.ByteSize())
         check_attempt(request.attempt)
-        [result] = await self._upstream.publish(caller, [request.event], request.attempt)
+        with self._limits.call(caller, events=1, size=size):
+            [result] = await self._upstream.publish(
+                caller, [request.event], request.attempt, validate_only=request.validate_only
+            )
         return ingest_pb2.PublishResponse(result=result)
 
     async def PublishBatch(
         self, request: ingest_pb2.PublishBatchRequest, context: grpc.aio.ServicerContext
     ) -> ingest_pb2.PublishBatchResponse:
         caller = await self._access.admit(context.invocation_metadata(), PUBLISH)
-        check_size(request.ByteSize())
-        check_count(len(request.events))
+        size, events = check_size(request.ByteSize()), check_count(len(request.events))
         check_attempt(request.attempt)
-        results = await self._upstream.publish(caller, request.events, request.attempt)
-        return ingest_pb2.PublishBatchResponse(results=results)
+        with self._limits.call(caller, events=events, size=size):
+            return await self._upstream.answer(
+                caller, request.events, request.attempt, validate_only=request.validate_only
+            )
+
+    async def PublishStream(  # type: ignore[override]  # it writes to the context, as only so it sees that nobody reads
+        self,
+        request_iterator: AsyncIterator[ingest_pb2.PublishStreamRequest],
+        context: grpc.aio.ServicerContext,
+    ) -> None:
+        metadata = dict(context.invocation_metadata() or ())
+
+        async def publish(
+            request: ingest_pb2.PublishStreamRequest,
+        ) -> ingest_pb2.PublishStreamResponse:
+            with telemetry.server_span(PUBLISH_STREAM.lstrip("/"), metadata):
+                return await self._publish_of_stream(request, metadata)
+
+        caller = await self._access.admit(metadata.items(), PUBLISH)
+        with self._place_for_stream(caller):
+            await PublishStream(context, publish).run(request_iterator)
+
+    async def _publish_of_stream(
+        self, request: ingest_pb2.PublishStreamRequest, metadata: dict[str, str | bytes]
+    ) -> ingest_pb2.PublishStreamResponse:
+        answer = ingest_pb2.PublishStreamResponse(sequence=request.sequence, credits=1)
+        try:
+            # Again for each batch: a key is revoked within seconds, and a stream lives longer.
+            caller = await self._access.admit(metadata.items(), PUBLISH)
+            size, events = check_size(request.ByteSize()), check_count(len(request.events))
+            check_attempt(request.attempt)
+            with self._limits.call(caller, events=events, size=size):
+                answer.results.extend(
+                    await self._upstream.publish(caller, request.events, request.attempt)
+                )
+        except Exception as error:
+            told = translate(error, method=PUBLISH_STREAM)
+            if told is None or isinstance(told, (Unauthenticated, Forbidden)):
+                raise
+            answer.problem.CopyFrom(told.problem)
+        return answer
+
+    @contextmanager
+    def _place_for_stream(self, caller: Caller) -> Iterator[None]:
+        if self._streams.total() >= STREAMS_MAX:
+            raise Exhausted(f"at most {STREAMS_MAX} streams of one gateway")
+        if self._streams[caller.key_id] >= STREAMS_OF_KEY_MAX:
+            raise Exhausted(f"at most {STREAMS_OF_KEY_MAX} streams of one key")
+        self._streams[caller.key_id] += 1
+        try:
+            yield
+        finally:
+            self._streams[caller.key_id] -= 1
+            if not self._streams[caller.key_id]:
+                del self._streams[caller.key_id]
 
 
-def check_size(size: int) -> None:
+def check_size(size: int) -> int:
     if size > BATCH_BYTES_MAX:
         raise Malformed(
             f"at most {BATCH_BYTES_MAX} bytes",
@@ -48,13 +123,15 @@ def check_size(size: int) -> None:
             field="request",
             got=f"{size} bytes",
         )
+    return size
 
 
-def check_count(count: int) -> None:
+def check_count(count: int) -> int:
     if not 1 <= count <= BATCH_EVENTS_MAX:
         raise Malformed(
             f"1 to {BATCH_EVENTS_MAX}", code="BATCH_SIZE", field="events", got=f"{count}"
         )
+    return count
 
 
 def check_attempt(attempt: ingest_pb2.Attempt) -> None:
@@ -64,31 +141,3 @@ def check_attempt(attempt: ingest_pb2.Attempt) -> None:
         raise Malformed(
             "a moment in the years 1 to 9999", field="attempt.sent_at", got="another"
         ) from None
-
-
-class ScoringServicer(scoring_pb2_grpc.ScoringServiceServicer):
-    """Passes questions on; the tenant goes with them as the credential says."""
-
-    def __init__(self, access: Access, channel: grpc.aio.Channel) -> None:
-        self._access = access
-        self._scoring = scoring_pb2_grpc.ScoringServiceStub(channel)
-
-    async def GetScores(
-        self, request: scoring_pb2.GetScoresRequest, context: grpc.aio.ServicerContext
-    ) -> scoring_pb2.GetScoresResponse:
-        answer: scoring_pb2.GetScoresResponse = await self._scoring.GetScores(
-            request, metadata=await self._tenant(context), timeout=QUERY_DEADLINE_SECONDS
-        )
-        return answer
-
-    async def GetStatus(
-        self, request: scoring_pb2.GetStatusRequest, context: grpc.aio.ServicerContext
-    ) -> scoring_pb2.GetStatusResponse:
-        answer: scoring_pb2.GetStatusResponse = await self._scoring.GetStatus(
-            request, metadata=await self._tenant(context), timeout=QUERY_DEADLINE_SECONDS
-        )
-        return answer
-
-    async def _tenant(self, context: grpc.aio.ServicerContext) -> tuple[tuple[str, str], ...]:
-        caller = await self._access.admit(context.invocation_metadata(), QUERY)
-        return (("touchledger-tenant", caller.tenant),)

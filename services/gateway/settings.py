@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from pydantic import Field
+
 from services.chassis.settings import Address, ServiceSettings
 
 
@@ -22,3 +24,18 @@ class Settings(ServiceSettings, env_prefix="TOUCHLEDGER_GATEWAY_"):
     secret_key_file: Path
     # Where a key for this machine's own command line is kept, made at the first start. Unset: none is made.
     local_key_file: Path | None = None
+    # What a key may do for which no limit of its own is set, in one gateway process; the quota of the day is
+    # shared by all gateways. The rates are above what a process reaches: lower them to give less than all of
+    # it. A tenant that floods is held back by its share of the work under way, whatever they are.
+    key_events_per_second: int = Field(default=100_000, gt=0)
+    # Events at once beyond that, after a silence.
+    key_burst_events: int = Field(default=200_000, gt=0)
+    key_bytes_per_second: int = Field(default=128 * 1024 * 1024, gt=0)
+    key_concurrent_calls: int = Field(default=512, gt=0)
+    # Events of a UTC day; 0 sets no quota.
+    key_events_per_day: int = Field(default=0, ge=0)
+    # The same for all keys of a tenant together.
+    tenant_events_per_second: int = Field(default=200_000, gt=0)
+    tenant_burst_events: int = Field(default=400_000, gt=0)
+    tenant_bytes_per_second: int = Field(default=256 * 1024 * 1024, gt=0)
+    tenant_events_per_day: int = Field(default=0, ge=0)

@@ -21,6 +21,11 @@ class Gateway(ingest_pb2_grpc.IngestServiceServicer):
     def __init__(self) -> None:
         self.taken: list[events_pb2.Event] = []
 
+    def PublishStream(
+        self, request_iterator: Any, context: Any
+    ) -> Iterator[ingest_pb2.PublishStreamResponse]:
+        raise NotImplementedError
+
     def Publish(
         self, request: ingest_pb2.PublishRequest, context: Any
     ) -> ingest_pb2.PublishResponse:

@@ -48,6 +48,11 @@ class Gateway(ingest_pb2_grpc.IngestServiceServicer):
         self.verdict: Callable[[events_pb2.Event], Result | None] = lambda event: None
         self.answer: Callable[[list[Result]], list[Result]] = lambda results: results
 
+    def PublishStream(
+        self, request_iterator: Any, context: Any
+    ) -> AsyncIterator[ingest_pb2.PublishStreamResponse]:
+        raise NotImplementedError
+
     async def Publish(
         self, request: ingest_pb2.PublishRequest, context: Any
     ) -> ingest_pb2.PublishResponse:

@@ -29,6 +29,11 @@ class Gateway(ingest_pb2_grpc.IngestServiceServicer):
         self.calls = 0
         self.calls_max = 1_000_000
 
+    def PublishStream(
+        self, request_iterator: Any, context: Any
+    ) -> Iterator[ingest_pb2.PublishStreamResponse]:
+        raise NotImplementedError
+
     def Publish(
         self, request: ingest_pb2.PublishRequest, context: Any
     ) -> ingest_pb2.PublishResponse:
@@ -304,6 +309,11 @@ class HalfWay(ingest_pb2_grpc.IngestServiceServicer):
         self.took = asyncio.Event()
         self.hold = True
         self.taken: list[str] = []
+
+    def PublishStream(
+        self, request_iterator: Any, context: Any
+    ) -> AsyncIterator[ingest_pb2.PublishStreamResponse]:
+        raise NotImplementedError
 
     async def Publish(
         self, request: ingest_pb2.PublishRequest, context: Any

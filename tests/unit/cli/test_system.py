@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,11 @@ class Keys(ingest_pb2_grpc.IngestServiceServicer):
 
     def __init__(self) -> None:
         self.seen: list[object] = []
+
+    def PublishStream(
+        self, request_iterator: Any, context: Any
+    ) -> AsyncIterator[ingest_pb2.PublishStreamResponse]:
+        raise NotImplementedError
 
     async def Publish(
         self, request: ingest_pb2.PublishRequest, context: Any
