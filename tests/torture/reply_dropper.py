@@ -16,9 +16,15 @@ class ReplyDropper:
         self.address = f"127.0.0.1:{self._own_port}"
         self._dropping = False
         self._open = set[asyncio.StreamWriter]()
+        self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", self._own_port)
+
+    def stop(self) -> None:
+        self.cut()
+        if self._server is not None:
+            self._server.close()
 
     def drop_replies(self) -> None:
         """From now on requests come through and answers don't."""
