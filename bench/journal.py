@@ -394,8 +394,10 @@ def _options() -> argparse.Namespace:
         return [contender for name, contender in names.items() if name in wanted]
 
     parser = argparse.ArgumentParser(prog="make bench/journal ARGS=…", description=__doc__)
-    parser.add_argument("--rounds", type=_count, default=ROUNDS, help="of which medians are shown")
-    parser.add_argument("--events", type=_count, default=EVENTS, help="that a run has at most")
+    parser.add_argument(
+        "--rounds", type=count_of, default=ROUNDS, help="of which medians are shown"
+    )
+    parser.add_argument("--events", type=count_of, default=EVENTS, help="that a run has at most")
     parser.add_argument(
         "--only",
         type=chosen,
@@ -410,7 +412,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _count(value: str) -> int:
+def count_of(value: str) -> int:
     count = int(value)
     if count < 1:
         raise argparse.ArgumentTypeError(f"got {count}, want 1 or more")

@@ -6,22 +6,19 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from time import monotonic
 
 from bench.contender import Contender, Run
 from bench.events import ATTEMPT, Event
 from bench.journal_goals import GRPC
 from bench.place import Place, free_port
+from bench.running import START_SECONDS_MAX, STOP_SECONDS_MAX, until_ready
 from bench.timing import by_tasks
 from services.chassis.client import open_channel
 from services.cli.data_folder import LogFile
 from services.cli.service_process import ServiceProcess
 from touchledger.v1 import journal_pb2, journal_pb2_grpc
 
-START_SECONDS_MAX = 30.0
-STOP_SECONDS_MAX = 20.0
 APPEND_SECONDS_MAX = 20.0
-POLL_SECONDS = 0.05
 RECORDED = journal_pb2.AppendResult.STATUS_RECORDED
 DUPLICATE = journal_pb2.AppendResult.STATUS_DUPLICATE
 
@@ -53,14 +50,7 @@ class GrpcAppend:
         return Run(timing, stored)
 
     async def until_ready(self) -> None:
-        deadline = monotonic() + START_SECONDS_MAX
-        with self._service.health() as ready:
-            while not await asyncio.to_thread(ready):
-                if why := self._service.failure():
-                    raise RuntimeError(why)
-                if monotonic() > deadline:
-                    raise RuntimeError(self._service.unready(START_SECONDS_MAX))
-                await asyncio.sleep(POLL_SECONDS)
+        await until_ready(self._service)
 
     async def restart(self) -> None:
         """The new process knows no recent ids."""

@@ -23,6 +23,7 @@ from touchledger import event_json
 from touchledger.v1 import events_pb2, ingest_pb2, ingest_pb2_grpc, journal_pb2, journal_pb2_grpc
 from touchledger.v1.ingest_pb2 import (
     DISPOSITION_DUPLICATE,
+    DISPOSITION_QUARANTINED,
     DISPOSITION_RECORDED,
     DISPOSITION_REJECTED,
 )
@@ -39,13 +40,19 @@ UNKNOWN_BINARY_FIELD = bytes([0x98, 0x06, 0x07])
 
 @dataclass(frozen=True, slots=True)
 class Bad:
-    """An event that is refused, as JSON, and what must be told of it."""
+    """An event that is not recorded, as JSON, and what must be told of it."""
 
     event: dict[str, Any]
     field: str
     # Parts of what is told.
     got: str
     want: str
+    # A person can mend it, so that it is kept.
+    mendable: bool = True
+
+    @property
+    def disposition(self) -> int:
+        return DISPOSITION_QUARANTINED if self.mendable else DISPOSITION_REJECTED
 
 
 def as_json(good: events_pb2.Event) -> dict[str, Any]:
@@ -78,14 +85,17 @@ BAD = {
     ),
     "NUL in a comment": Bad(
         as_json(event(personal={"comment": "good"})) | {"personal": {"comment": "go\0od"}},
-        "personal.comment",
-        "NUL",
-        "without NUL",
+        *("personal.comment", "NUL", "without NUL"),
+        mendable=False,
     ),
     "NUL in a reference": Bad(
-        as_json(event()) | {"correlationId": "a\0b"}, "correlation_id", "NUL", "without NUL"
+        as_json(event()) | {"correlationId": "a\0b"},
+        *("correlation_id", "NUL", "without NUL"),
+        mendable=False,
     ),
-    "no event id": Bad(as_json(event(event_id="")), "event_id", "nothing", "1 to 128"),
+    "no event id": Bad(
+        as_json(event(event_id="")), "event_id", "nothing", "1 to 128", mendable=False
+    ),
     "no time": Bad(
         {name: value for name, value in as_json(event()).items() if name != "occurredAt"},
         "occurred_at",
@@ -101,9 +111,8 @@ BAD = {
     "no touchpoint": Bad(as_json(event(touchpoint="")), "touchpoint", "nothing", "where"),
     "sealed personal data": Bad(
         as_json(event()) | {"sealedPersonal": {"keyId": 3, "data": "AAAA"}},
-        "sealed_personal",
-        "a value",
-        "gateway",
+        *("sealed_personal", "a value", "gateway"),
+        mendable=False,
     ),
     "correction of nothing": Bad(
         as_json(event(correction={"interaction": {}})), "amends.event_id", "nothing", "amends"
@@ -128,10 +137,14 @@ BAD = {
 # Only JSON has names and types that can be wrong.
 BAD_JSON = {
     "unknown field": Bad(
-        as_json(event()) | {"touchpiont": "x"}, "touchpiont", "touchpiont", "touchpoint"
+        as_json(event()) | {"touchpiont": "x"},
+        *("touchpiont", "touchpiont", "touchpoint"),
+        mendable=False,
     ),
     "unknown field deep inside": Bad(
-        answer(scale="5"), "feedback_received.signals[0].scale", "scale", "scale_max"
+        answer(scale="5"),
+        *("feedback_received.signals[0].scale", "scale", "scale_max"),
+        mendable=False,
     ),
     "unknown name of an enum": Bad(
         answer(metric="CSAT"), "feedback_received.signals[0].metric", "CSAT", "METRIC_CSAT"
@@ -212,8 +225,13 @@ def is_told(bad: Bad, problem: Problem) -> None:
     assert len(problem.got) + len(problem.want) < 400
 
 
-def good_ones_are_stored(system: Up, key: Key, results: Sequence[ingest_pb2.PublishResult]) -> None:
-    kinds = [DISPOSITION_RECORDED, DISPOSITION_REJECTED, DISPOSITION_RECORDED]
+def good_ones_are_stored(
+    system: Up,
+    key: Key,
+    results: Sequence[ingest_pb2.PublishResult],
+    between: int = DISPOSITION_REJECTED,
+) -> None:
+    kinds = [DISPOSITION_RECORDED, between, DISPOSITION_RECORDED]
     assert kinds == [each.disposition for each in results]
     assert results[0].position.number + 1 == results[2].position.number
     assert not results[1].HasField("position")
@@ -238,7 +256,7 @@ def problem_of(error: grpc.RpcError) -> Problem:
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_bad_event_in_a_grpc_batch_is_rejected_alone(
+def test_a_bad_event_in_a_grpc_batch_is_refused_alone(
     system: Up, key: Key, stub: ingest_pb2_grpc.IngestServiceStub, name: str
 ) -> None:
     # json_format, which takes what our own reader of JSON refuses.
@@ -246,20 +264,20 @@ def test_a_bad_event_in_a_grpc_batch_is_rejected_alone(
 
     results = publish(stub, key, *events)
 
-    good_ones_are_stored(system, key, results)
+    good_ones_are_stored(system, key, results, BAD[name].disposition)
     is_told(BAD[name], results[1].problem)
 
 
 @pytest.mark.parametrize("form", ["array", "ndjson"])
 @pytest.mark.parametrize("name", [*BAD, *BAD_JSON])
-def test_a_bad_event_in_an_http_batch_is_rejected_alone(
+def test_a_bad_event_in_an_http_batch_is_refused_alone(
     system: Up, key: Key, name: str, form: str
 ) -> None:
     bad = (BAD | BAD_JSON)[name]
 
     results = post_results(system, key, around(bad.event), form)
 
-    good_ones_are_stored(system, key, results)
+    good_ones_are_stored(system, key, results, bad.disposition)
     is_told(bad, results[1].problem)
 
 
@@ -281,7 +299,11 @@ def test_bad_lines_of_a_replayed_file_are_told_by_line_and_the_others_recorded(
 
     told = json.loads(run.stdout)
     assert (1, "") == (run.returncode, run.stderr.partition("events in")[0].strip("0123456789, "))
-    assert (len(good), len(bad) + 2) == (told["RECORDED"], told["REJECTED"])
+    # What is no event at all is found before it is sent, and is still in the file.
+    kept = sum(each.mendable for each in BAD.values())
+    assert (len(good), kept, len(bad) + 2 - kept) == (
+        *(told["RECORDED"], told["QUARANTINED"], told["REJECTED"]),
+    )
     assert [each["eventId"] for each in good] == stored_ids(system, key)
     problems = {each["line"]: each for each in told["problems"]}
     for number, each in enumerate(bad, start=1):
@@ -354,7 +376,7 @@ def test_a_body_above_4_mib_is_refused_whole(system: Up, key: Key) -> None:
 
     status, told = post(system, key, json.dumps(large).encode(), "application/json")
 
-    assert (400, "TOO_LARGE", "body") == (status, told["title"], told["field"])
+    assert (413, "TOO_LARGE", "body") == (status, told["title"], told["field"])
     assert [] == stored_ids(system, key)
 
 
@@ -455,13 +477,17 @@ def test_a_body_that_is_no_json_is_a_bad_request(system: Up, key: Key, body: byt
     assert [] == stored_ids(system, key)
 
 
-@pytest.mark.parametrize("body", [b"7", b'{"eventId": NaN}', b"[null]"])
-def test_json_that_is_no_event_is_a_rejected_event(system: Up, key: Key, body: bytes) -> None:
-    status, told = post(system, key, body, "application/json")
+@pytest.mark.parametrize(
+    ("body", "status"), [(b"7", 422), (b'{"eventId": NaN}', 422), (b"[null]", 200)]
+)
+def test_json_that_is_no_event_is_a_rejected_event(
+    system: Up, key: Key, body: bytes, status: int
+) -> None:
+    answered, told = post(system, key, body, "application/json")
 
-    [result] = json_format.ParseDict(told, ingest_pb2.PublishBatchResponse()).results
-    assert (200, DISPOSITION_REJECTED) == (status, result.disposition)
-    assert (True, True) == (bool(result.problem.got), bool(result.problem.want))
+    [result] = told["results"]
+    assert (status, "DISPOSITION_REJECTED") == (answered, result["disposition"])
+    assert (True, True) == (bool(result["problem"]["got"]), bool(result["problem"]["want"]))
     assert [] == stored_ids(system, key)
 
 
@@ -775,6 +801,7 @@ def test_what_is_stored_is_what_was_published_with_pseudonym_and_sealed_part(
         stored.customer = CANARY
         stored.personal.CopyFrom(each.personal)
         stored.ClearField("sealed_personal")
+        stored.ClearField("intake")
         assert each == stored
     # One customer has one pseudonym within a tenant, and another one in another tenant.
     assert 1 == len(pseudonyms)

@@ -1,4 +1,4 @@
-"""`make bench/journal` with so few events that its figures mean nothing: what it prints and leaves behind."""
+"""`make bench/NAME` with so few events that its figures mean nothing: what it prints and leaves behind."""
 
 import json
 import signal
@@ -8,17 +8,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench import gateway_goals
 from bench.journal_goals import GRPC, RAW_COPY, RAW_INSERT, RECORDER
 
 # A few seconds on an idle machine.
 DEADLINE_SECONDS = 120
-ARGUMENTS = ("--rounds", "1", "--events", "1000", "--only", "recorder,grpc", "--json")
+SMALL = ("--rounds", "1", "--events", "1000", "--json")
+JOURNAL = ("bench.journal", *SMALL, "--only", "recorder,grpc")
+GATEWAY = ("bench.gateway", *SMALL)
 
 
 @contextmanager
-def running_bench(folder: Path) -> Iterator["subprocess.Popen[str]"]:
+def running_bench(folder: Path, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
     bench = subprocess.Popen(
-        [sys.executable, "-m", "bench.journal", *ARGUMENTS, "--folder", str(folder)],
+        [sys.executable, "-m", *arguments, "--folder", str(folder)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -31,7 +34,7 @@ def running_bench(folder: Path) -> Iterator["subprocess.Popen[str]"]:
 
 
 def test_it_prints_a_row_for_each_load_and_the_goals_as_json_alone(tmp_path: Path) -> None:
-    with running_bench(tmp_path) as bench:
+    with running_bench(tmp_path, *JOURNAL) as bench:
         printed, told = bench.communicate(timeout=DEADLINE_SECONDS)
     assert bench.returncode == 0, told
     result = json.loads(printed)
@@ -54,8 +57,25 @@ def test_it_prints_a_row_for_each_load_and_the_goals_as_json_alone(tmp_path: Pat
     assert not list(tmp_path.iterdir())
 
 
+def test_the_gateway_is_measured_beside_null_servers_and_raw_tables(tmp_path: Path) -> None:
+    with running_bench(tmp_path, *GATEWAY) as bench:
+        printed, told = bench.communicate(timeout=DEADLINE_SECONDS)
+    assert bench.returncode == 0, told
+    result = json.loads(printed)
+    rows = {(row["contender"], row["batch"], row["at_once"]): row for row in result["rows"]}
+    assert len(result["rows"]) == len(rows)
+    for contender in (gateway_goals.GRPC, gateway_goals.HTTP):
+        for load in ((500, 8), (100, 8), (1, 1), (1, 64)):
+            row = rows[contender, *load]
+            assert row["to_raw"] > 0
+            assert row["to_null"] > 0
+            assert row["cpu_us_per_event"] > 0
+    assert all(goal["got"] is not None for goal in result["goals"])
+    assert not list(tmp_path.iterdir())
+
+
 def test_asked_to_stop_it_ends_its_processes_and_removes_its_files(tmp_path: Path) -> None:
-    with running_bench(tmp_path) as bench:
+    with running_bench(tmp_path, *JOURNAL) as bench:
         assert bench.stderr is not None
         for line in bench.stderr:
             if "and others" in line:

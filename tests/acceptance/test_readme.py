@@ -21,7 +21,7 @@ from touchledger import event_json
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text()
 # The parts of a checkout that its commands need.
-CHECKOUT = ("Makefile", "pyproject.toml", "requirements", "protos", "services", "tests")
+CHECKOUT = ("Makefile", "pyproject.toml", "requirements", "protos", "services", "clients", "tests")
 FREE_PORTS = {
     f"TOUCHLEDGER_{name}_PORT": "0" for name in ("GRPC", "HTTP", "SQL", "TOUCHPOINT", "SCORING")
 }
@@ -90,6 +90,7 @@ def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Newcomer:
         if part.name in (
             "run",
             "dev",
+            "node",
         ):  # stamps of make: fresh, so that it installs nothing from here
             (folder / ".venv" / part.name).touch()
         else:

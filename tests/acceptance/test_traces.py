@@ -124,7 +124,7 @@ def test_a_publish_is_one_trace_from_the_publisher_to_the_journal_and_scoring_li
         call = in_trace("gateway", CLIENT)
         assert call.parent_span_id == at_gateway.span_id
         at_touchpoint = in_trace("touchpoint", SERVER)
-        assert at_touchpoint.name == "touchledger.v1.JournalService/Append"
+        assert at_touchpoint.name == "touchledger.v1.JournalService/AppendMany"
         assert at_touchpoint.parent_span_id == call.span_id
 
         [(stored,)] = rows(urls["touchpoint"], "SELECT traceparent FROM journal.stored_events")

@@ -36,6 +36,11 @@ class Journal(journal_pb2_grpc.JournalServiceServicer):
     ) -> journal_pb2.AppendResponse:
         raise NotImplementedError
 
+    async def AppendMany(
+        self, request: journal_pb2.AppendManyRequest, context: grpc.aio.ServicerContext
+    ) -> journal_pb2.AppendManyResponse:
+        raise NotImplementedError
+
     def Subscribe(
         self, request: journal_pb2.SubscribeRequest, context: grpc.aio.ServicerContext
     ) -> AsyncIterator[journal_pb2.SubscribeResponse]:

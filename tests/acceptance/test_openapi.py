@@ -1,0 +1,50 @@
+"""Whatever can be made of the OpenAPI document, sent to the real system, is no fault of the server."""
+
+import json
+import re
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+from tests.support.up import Key, Up, environment
+
+# For each operation, and in all.
+EXAMPLES_MAX = 10
+EXAMPLES_MIN = 200
+SECONDS_MAX = 60.0
+
+
+def test_nothing_that_the_document_allows_or_forbids_is_a_server_error(
+    system: Up, tmp_path: Path
+) -> None:
+    key: Key = system.new_key()
+    run = subprocess.run(
+        [
+            *(sys.executable, "-m", "schemathesis.cli", "run"),
+            f"{system.addresses['http']}/openapi.json",
+            *("--header", f"Authorization: Bearer {key.text}"),
+            *("--checks", "not_a_server_error"),
+            *("--max-examples", f"{EXAMPLES_MAX}"),
+            *("--phases", "examples,coverage,fuzzing"),
+            *("--mode", "all", "--seed", "7", "--generation-database", "none", "--max-time", "30"),
+            # Readiness is a server's error where it is meant.
+            *("--exclude-path", "/readyz", "--no-color"),
+        ],
+        cwd=tmp_path,
+        env=environment(PYTHONWARNINGS="default"),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS_MAX,
+        check=False,
+    )
+    assert 0 == run.returncode, run.stdout[-5000:] + run.stderr[-2000:]
+    [(generated, passed)] = re.findall(r"(\d+) generated, (\d+) passed", run.stdout)
+    assert (True, generated) == (int(generated) >= EXAMPLES_MIN, passed), run.stdout[-5000:]
+
+
+def test_the_document_is_told_to_anybody(system: Up) -> None:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"{system.addresses['http']}/openapi.json", timeout=10) as answer:
+        told = json.loads(answer.read())
+    assert ("3.1.0", True) == (told["openapi"], "/v1/events" in told["paths"])
