@@ -84,6 +84,19 @@ def server_span(name: str, headers: dict[str, str]) -> Iterator[trace.Span]:
         yield span
 
 
+@contextmanager
+def call_span(method: str, metadata: dict[str, str]) -> Iterator[None]:
+    """A server span around a call of "/package.Service/Method", failed where that ends with an error."""
+    with server_span(method.lstrip("/"), metadata) as span:
+        span.set_attributes(_attributes(method))
+        try:
+            yield
+        except BaseException as error:
+            span.set_status(trace.StatusCode.ERROR)
+            span.set_attribute("error.type", type(error).__name__)
+            raise
+
+
 def _attributes(method: str) -> dict[str, str]:
     return {"rpc.system.name": "grpc", "rpc.method": method.lstrip("/")}
 
@@ -105,14 +118,8 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         metadata = dict(handler_call_details.invocation_metadata)
 
         async def call(request: bytes, context: grpc.aio.ServicerContext) -> Any:
-            with server_span(method.lstrip("/"), metadata) as span:
-                span.set_attributes(_attributes(method))
-                try:
-                    return await handler.unary_unary(request, context)
-                except BaseException as error:
-                    span.set_status(trace.StatusCode.ERROR)
-                    span.set_attribute("error.type", type(error).__name__)
-                    raise
+            with call_span(method, metadata):
+                return await handler.unary_unary(request, context)
 
         return grpc.unary_unary_rpc_method_handler(
             call, response_serializer=handler.response_serializer

@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 
+from services.chassis import telemetry
 from services.chassis.errors import Exhausted
 from services.gateway.access import METHODS, Access
 from services.gateway.limits import Limits
@@ -41,14 +42,15 @@ class EarlyRefusal(grpc.aio.ServerInterceptor):
             if method == PUBLISH_BATCH and self._limits.is_full(caller):
                 raise Exhausted("fewer events of this tenant at once", code="BUSY")
         except Exception as error:
-            return _refusing(error)
+            return _refusing(error, handler_call_details)
         return await continuation(handler_call_details)
 
 
-def _refusing(error: Exception) -> grpc.RpcMethodHandler:
+def _refusing(error: Exception, call: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
     """Of a stream of requests gRPC reads none that is not asked for; on the wire all kinds are one."""
 
     async def refuse(requests: AsyncIterator[Any], context: grpc.aio.ServicerContext) -> None:
-        raise error
+        with telemetry.call_span(call.method, dict(call.invocation_metadata)):
+            raise error
 
     return grpc.stream_stream_rpc_method_handler(refuse)
