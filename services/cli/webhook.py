@@ -130,10 +130,10 @@ def list_webhooks(
         typer.echo(json.dumps([_row(each) for each in answer.webhooks]))
         return
     table = Table(box=box.SIMPLE)
-    for column in ("webhook", "adapter", "source", "opened by"):
+    # Whole, as it is what the other commands take.
+    table.add_column("webhook", no_wrap=True)
+    for column in ("adapter", "source", "opened by", "what came"):
         table.add_column(column)
-    for column in COUNTS:
-        table.add_column(column, justify="right")
     for each in answer.webhooks:
         opened_by = "secret" if each.has_secret else "nothing yet"
         table.add_row(
@@ -141,7 +141,7 @@ def list_webhooks(
             each.adapter,
             escape(each.source),
             "API key" if each.with_api_key else opened_by,
-            *(f"{getattr(each.counts, name):,}" for name in COUNTS),
+            _told(each.counts),
         )
     Console().print(table)
 
@@ -261,6 +261,11 @@ def _moment(text: str) -> Timestamp:
         stop(f"--from: got {text!r}, want {want}", EXIT_USAGE)
     timestamp.FromDatetime(moment)
     return timestamp
+
+
+def _told(counts: pb.WebhookCounts) -> str:
+    told = ((name, getattr(counts, name)) for name in COUNTS)
+    return ", ".join(f"{count:,} {name}" for name, count in told if count) or "–"
 
 
 def _print_done(what: str, webhook: pb.Webhook, *, json_output: bool) -> None:
