@@ -31,6 +31,10 @@ GOT_CHARACTERS_MAX = 80
 PERSONAL = frozenset({"customer", "staff", "attributes", "personal", "sealed_personal"})
 
 
+# Fields of Event that a source can't set, so that they are no advice.
+SET_BY_GATEWAY = frozenset({"sealed_personal", "intake"})
+
+
 class EventJsonError(Exception):
     """The text is no event; `problem` says why."""
 
@@ -495,7 +499,7 @@ def _choice(near: list[str], names: Iterable[str]) -> str:
 
 
 def _unknown(key: str, path: str, names: Iterable[str]) -> NoReturn:
-    known = list(dict.fromkeys(names))
+    known = [name for name in dict.fromkeys(names) if name not in SET_BY_GATEWAY]
     want = _choice(_nearest(key, known), known)
     _fail("UNKNOWN_FIELD", _join(path, key), got=f'a field "{_shown(key)}"', want=want)
 

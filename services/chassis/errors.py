@@ -260,8 +260,11 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         if handler is None:
             return handler
         method = handler_call_details.method
+        if handler.stream_unary is not None:
+            return grpc.stream_unary_rpc_method_handler(
+                self._unary(handler, method), response_serializer=handler.response_serializer
+            )
         if handler.request_streaming:
-            assert handler.response_streaming, "no service has the other kind"
             return grpc.stream_stream_rpc_method_handler(
                 self._both_streaming(handler, method),
                 response_serializer=handler.response_serializer,
@@ -277,11 +280,14 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     def _unary(
         self, handler: grpc.RpcMethodHandler, method: str
     ) -> Callable[[bytes, grpc.aio.ServicerContext], Awaitable[Any]]:
-        async def call(raw: bytes, context: grpc.aio.ServicerContext) -> Any:
+        async def call(raw: Any, context: grpc.aio.ServicerContext) -> Any:
             self._calls += 1
             try:
                 self._admit(method)
-                answer = handler.unary_unary(_parse(handler, raw), context)
+                if handler.stream_unary is not None:
+                    # It reads from the context, and parses, as the gateway's interceptor does.
+                    return await handler.stream_unary(raw, context)
+                answer = handler.unary_unary(parse(handler, raw), context)
                 # The health servicer of grpcio-health-checking answers Check without a coroutine.
                 return await answer if inspect.isawaitable(answer) else answer
             except Exception as error:
@@ -340,7 +346,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
                 raw = reading.result()
                 if raw is grpc.aio.EOF:
                     return
-                yield _parse(handler, raw)
+                yield parse(handler, raw)
         finally:
             refused.cancel()
 
@@ -350,7 +356,7 @@ def _streaming(
 ) -> Callable[[bytes, grpc.aio.ServicerContext], AsyncIterator[Any]]:
     async def stream(raw: bytes, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
         try:
-            async for answer in _answers(handler.unary_stream(_parse(handler, raw), context)):
+            async for answer in _answers(handler.unary_stream(parse(handler, raw), context)):
                 yield answer
             return
         except Exception as error:
@@ -368,7 +374,7 @@ async def _answers(answers: Any) -> AsyncIterator[Any]:
         await answers
 
 
-def _parse(handler: grpc.RpcMethodHandler, raw: bytes) -> Any:
+def parse(handler: grpc.RpcMethodHandler, raw: bytes) -> Any:
     try:
         return handler.request_deserializer(raw)
     except message.DecodeError:

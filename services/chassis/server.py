@@ -34,6 +34,9 @@ CONCURRENT_CALLS_MAX = 1000
 CONCURRENT_RPCS_MAX = 10_000
 # Of one connection; its further calls wait at the client. One connection alone can't take all calls.
 CONCURRENT_STREAMS_MAX = 500
+# What a stream may send before anybody reads it. By itself gRPC grows it with what comes, to whole messages,
+# and whoever half sends many of them fills the memory. A request that is read may send all of itself at once.
+UNREAD_BYTES_MAX = 256 * 1024
 # Long-lived connections would never find a new replica.
 CONNECTION_AGE_MAX_MS = 300_000
 CONNECTION_AGE_GRACE_MS = 30_000
@@ -83,6 +86,8 @@ class Server:
         # The first is the outermost: a span sees the status that the errors were turned into.
         self._errors = ErrorInterceptor(calls_max=CONCURRENT_CALLS_MAX)
         chain = [ServerInterceptor(), self._errors]
+        # Services trust each other so far, and their large messages come sooner so.
+        strangers = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", UNREAD_BYTES_MAX)]
         if settings.peers_secret_file and not callers_have_keys:
             chain.append(Guard(read_secret(settings.peers_secret_file)))
         self.grpc = grpc.aio.server(
@@ -105,6 +110,7 @@ class Server:
                 ("grpc.http2.max_ping_strikes", PING_STRIKES_MAX),
                 # Two processes on one port would share its connections at random.
                 ("grpc.so_reuseport", 0),
+                *(strangers if callers_have_keys else ()),
             ],
         )
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self.grpc)

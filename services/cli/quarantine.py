@@ -52,6 +52,8 @@ AT_ONCE = 16
 # Of a call that may be repeated, as its hints say; some seconds, as a restart of the gateway takes.
 TRIES_MAX = 20
 PAGE_SIZE = 500
+# What was published as an event; anything else is a vendor's document, of which no program mends lines.
+FORMATS_OF_EVENTS = {"event", "event_json"}
 # Above it the table says that there are more.
 ROWS_DEFAULT = 100
 AWAY = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
@@ -229,17 +231,34 @@ def export(
 ) -> None:
     """Write open entries with their events, one JSON object a line, for `replay --from`.
 
-    They may be personal.
+    They may be personal. Documents of vendors are left out: `show` has them.
     """
 
-    async def write(session: Session) -> None:
-        async for chunk in _chunks(session.entries(source=source, code=code)):
+    async def write(session: Session) -> int:
+        left_out = 0
+
+        async def of_events() -> AsyncIterator[pb.QuarantineEntry]:
+            nonlocal left_out
+            async for entry in session.entries(source=source, code=code):
+                if entry.format in FORMATS_OF_EVENTS:
+                    yield entry
+                else:
+                    left_out += 1
+
+        async for chunk in _chunks(of_events()):
             answers = await asyncio.gather(*(session.get(each.quarantine_id) for each in chunk))
             for answer in answers:
                 event = json.loads(answer.json) if answer.json else None
                 typer.echo(json.dumps(_facts(answer.entry) | {"event": event}))
+        return left_out
 
-    _with_system(write, data=data, target=target, key=key, ca=ca)
+    left_out = _with_system(write, data=data, target=target, key=key, ca=ca)
+    if left_out:
+        typer.echo(
+            f"touchledger: left out {left_out:,} that are documents of vendors: "
+            "`show` and `replay ID --event` mend each",
+            err=True,
+        )
 
 
 @app.command()

@@ -39,6 +39,9 @@ SCOPES = (PUBLISH, QUERY, RECOVER, ADMIN, BEACON)
 # What the key of this machine's own command line may do. A beacon key is for web pages, and for them alone.
 LOCAL_SCOPES = (PUBLISH, QUERY, RECOVER, ADMIN)
 
+# The journal keeps decisions under it, and takes nothing else from it.
+RESERVED_SOURCE = "touchledger"
+
 # The scope that each RPC needs. Whatever is not here is not served; what tells nothing of anybody's data
 # (health, and reflection on loopback) needs no key.
 METHODS = {

@@ -455,8 +455,10 @@ CHECKS = (
 # The quick way, for the good events that nearly all are: one pass over them without a word. What it accepts,
 # the table accepts; the rest it leaves to the table. Its rules are made of the same limits, once for a type.
 # Fields of a kind are read by name in one step: ListFields costs as much as all of it, since it sorts.
-# Of those seen last. Places, prices and the scales of answers come again and again.
+# Of those seen last. Places, prices and the scales of answers come again and again. Longer ones, which would
+# fill the memory, are left to the table.
 CACHED_MAX = 4096
+CACHED_LENGTH_MAX = 1024
 
 
 def encoded_if_good(events: Sequence[pb.Event]) -> list[bytes] | None:
@@ -474,7 +476,8 @@ def encoded_if_good(events: Sequence[pb.Event]) -> list[bytes] | None:
             or not getattr(event, NEEDED[kind])
             # 1970 is also what one that is not set reads as.
             or not (moment.seconds and _is_time(moment))
-            or not _is_touchpoint(event.touchpoint)
+            or len(touchpoint := event.touchpoint) > CHARACTERS_MAX
+            or not _is_touchpoint(touchpoint)
             or (event.HasField("place") and not _is_place(event.place))
             or event.HasField("amends")
             or event.HasField("sealed_personal")
@@ -585,7 +588,7 @@ def _are_all(is_good: Callable[[Any], bool], messages: Iterable[Any]) -> bool:
 def _is_map(entries: Mapping[str, str], is_plain: bool) -> bool:
     """is_plain: it is known that no value is too long or holds a NUL."""
     return not entries or (
-        _are_keys(tuple(entries))
+        _are_short_keys(entries)
         and (
             is_plain
             or all(
@@ -597,15 +600,21 @@ def _is_map(entries: Mapping[str, str], is_plain: bool) -> bool:
 
 
 def _is_short_map(entries: Mapping[str, str]) -> bool:
-    return not entries or (_are_keys(tuple(entries)) and _are_lines(list(entries.values())))
+    return not entries or (_are_short_keys(entries) and _are_lines(list(entries.values())))
+
+
+def _are_short_keys(entries: Mapping[str, str]) -> bool:
+    return (
+        len(entries) <= ENTRIES_MAX
+        and max(map(len, entries)) <= MAP_KEY_CHARACTERS_MAX
+        and _are_keys(tuple(entries))
+    )
 
 
 # From here on: nothing that is cached is personal.
 @lru_cache(CACHED_MAX)
 def _are_keys(keys: tuple[str, ...]) -> bool:
-    return len(keys) <= ENTRIES_MAX and all(
-        1 <= len(key) <= MAP_KEY_CHARACTERS_MAX and key.isprintable() for key in keys
-    )
+    return all(key and key.isprintable() for key in keys)
 
 
 @lru_cache(CACHED_MAX)
@@ -639,15 +648,20 @@ def _is_good(got: Message, rules: Rules) -> bool:
 
 
 def _is_place(got: pb.Place) -> bool:
-    return _is_known_place(got.SerializeToString())
+    encoded = got.SerializeToString()
+    return len(encoded) <= CACHED_LENGTH_MAX and _is_known_place(encoded)
 
 
 def _is_signal(got: pb.Signal) -> bool:
-    return _is_known_signal(got.SerializeToString())
+    encoded = got.SerializeToString()
+    return len(encoded) <= CACHED_LENGTH_MAX and _is_known_signal(encoded)
 
 
 def _is_money(got: pb.Money) -> bool:
-    return _is_amount(got.amount) and _is_currency(got.currency)
+    amount, currency = got.amount, got.currency
+    return max(len(amount), len(currency)) <= CHARACTERS_MAX and (
+        _is_amount(amount) and _is_currency(currency)
+    )
 
 
 def _is_time(got: Timestamp) -> bool:

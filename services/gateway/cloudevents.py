@@ -9,15 +9,16 @@ import base64
 import binascii
 import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
 from google.protobuf.message import DecodeError
 
-from services.gateway.checks import ENTRIES_MAX
+from services.gateway.checks import ENTRIES_MAX, EVENT_BYTES_MAX
 from services.gateway.encoding import TOPICS
 from services.gateway.http import Request, Response, Route
+from services.gateway.http_body import refuse_costly
 from services.gateway.http_events import (
     RESPONSES,
     SENT_AT,
@@ -94,7 +95,7 @@ class HttpCloudEvents:
                     "application/protobuf"
                 )
         body = await request.body(bytes_max=BATCH_BYTES_MAX)
-        self._publisher.refuse_early(caller, body)
+        self._publisher.take(caller, body)
         if kind == STRUCTURED:
             items = [decode(body)]
         elif kind == BATCH:
@@ -102,14 +103,18 @@ class HttpCloudEvents:
             if not isinstance(items, list):
                 items = [items]
         else:
+            if kind not in PROTOBUF_TYPES:
+                refuse_costly(body)
             items = [_Binary(request.headers.items(), kind, body)]
+        if kind in (STRUCTURED, BATCH):
+            refuse_costly(b"".join(_encoded_json(items)))
         results = await self._publisher.publish(
             request,
             caller,
             items,
             read,
             size=len(body),
-            raw=lambda: [event_text(item) for item in items],
+            raw=lambda index: event_text(items[index]),
             query=query,
         )
         if kind == BATCH:
@@ -161,8 +166,6 @@ def read(given: Any) -> Event:
 
 
 def _data(given: Mapping[str, Any]) -> Event:
-    told = given.get("datacontenttype")
-    kind = told.partition(";")[0].strip().lower() if isinstance(told, str) else ""
     if isinstance(given, _Binary):
         data = given.body
     elif given.get("data_base64") is not None:
@@ -175,15 +178,37 @@ def _data(given: Mapping[str, Any]) -> Event:
         raise EventJsonError("BAD_CLOUDEVENT", "data", got="nothing", want="an event")
     else:
         return event_json.read(given["data"])
-    if kind not in PROTOBUF_TYPES:
-        # JSON is what CloudEvents takes where nothing, or nothing that makes sense, is said.
+    if not _is_protobuf(given):
         return event_json.parse(data)
+    if len(data) > EVENT_BYTES_MAX:
+        raise EventJsonError(
+            "TOO_LARGE",
+            "",
+            got=f"{len(data)} bytes",
+            want=f"an event of at most {EVENT_BYTES_MAX} bytes",
+        )
     try:
         return Event.FromString(data)
     except DecodeError:
         raise EventJsonError(
             "MALFORMED_PROTOBUF", "data", got=f"{len(data)} other bytes", want="a serialised Event"
         ) from None
+
+
+def _is_protobuf(given: Mapping[str, Any]) -> bool:
+    """JSON is what CloudEvents takes where nothing, or nothing that makes sense, is said."""
+    told = given.get("datacontenttype")
+    kind = told.partition(";")[0].strip().lower() if isinstance(told, str) else ""
+    return kind in PROTOBUF_TYPES
+
+
+def _encoded_json(items: Sequence[Any]) -> Iterable[bytes]:
+    """The JSON that base64 hides from who counts what the body holds."""
+    for given in items:
+        if isinstance(given, dict) and given.get("data_base64") is not None:
+            with contextlib.suppress(EventJsonError):
+                if not _is_protobuf(given):
+                    yield _base64(given["data_base64"])
 
 
 def _fill(event: Event, given: Mapping[str, Any]) -> None:
@@ -204,16 +229,22 @@ def _fill(event: Event, given: Mapping[str, Any]) -> None:
 
 def event_text(given: Any) -> bytes:
     """What a person mends when the event in a CloudEvent can't be read: the event, as far as it is JSON."""
-    if isinstance(given, _Binary):
-        return given.body
     if not isinstance(given, dict):
         return b""
-    if given.get("data_base64") is not None:
-        with contextlib.suppress(EventJsonError):
-            return _base64(given["data_base64"])
+    text = b""
     data = given.get("data")
+    try:
+        if isinstance(given, _Binary):
+            text = given.body
+        elif given.get("data_base64") is not None:
+            text = _base64(given["data_base64"])
+        if text:
+            # Whichever way it came, the envelope says the same of it.
+            data = None if _is_protobuf(given) else event_json.decode(text)
+    except EventJsonError:
+        return text
     if not isinstance(data, dict):
-        return b""
+        return text
     envelope = {"eventId": given.get("id"), "occurredAt": given.get("time")}
     named = {"eventId": "event_id", "occurredAt": "occurred_at"}
     filled = {
@@ -221,6 +252,8 @@ def event_text(given: Any) -> bytes:
         for name, value in envelope.items()
         if value is not None and name not in data and named[name] not in data
     }
+    if text and not filled:
+        return text
     # An object with a key twice has no text any more; its problem is told, and it is not kept.
     return json.dumps(filled | data, default=lambda _: None).encode()
 

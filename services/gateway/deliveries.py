@@ -15,15 +15,14 @@ from services.chassis import clock
 from services.chassis.errors import place_of, translate
 from services.chassis.postgres import Pool
 from services.gateway.adapters.adapter import Delivery
-from services.gateway.adapters.shared_secret import HEADER as SECRET_HEADER
 from services.gateway.keyring import Keyring
 from services.gateway.webhooks import Webhook
 from touchledger.v1 import webhooks_pb2 as pb
 
 log = structlog.get_logger()
 
-# Headers that open doors, and that no mapping reads; besides the one that a webhook's config may name.
-UNSTORED_HEADERS = {"authorization", "cookie", SECRET_HEADER}
+# Headers that open doors, and that no mapping reads.
+UNSTORED_HEADERS = {"authorization", "cookie"}
 # A commit takes milliseconds; vendors wait for 2 to 12 seconds, and come again.
 STORE_SECONDS_MAX = 5.0
 # Deliveries in hand at once: 16 of the largest are what the process can hold beside its other work.
@@ -139,8 +138,12 @@ class Deliveries:
         return Delivery(told["url"], told["headers"], body, row["received_at"])
 
     def _sealed(self, webhook: Webhook, delivery: Delivery) -> bytes:
-        unstored = UNSTORED_HEADERS | {str(webhook.config.get("header", "")).lower()}
-        headers = {name: value for name, value in delivery.headers.items() if name not in unstored}
+        headers = {
+            name: value
+            for name, value in delivery.headers.items()
+            # A vendor that signs nothing sends the secret itself.
+            if name not in UNSTORED_HEADERS and not (webhook.secret and webhook.secret in value)
+        }
         head = json.dumps({"url": delivery.url, "headers": headers}).encode()
         return self._keyring.sealed(
             webhook.caller.tenant, head + b"\n" + delivery.body, place=_place(webhook.webhook_id)

@@ -100,7 +100,7 @@ def _actor(caller: Caller, decided_by: str) -> str:
     """Who decides: what the key is of, and then whom the caller names. One source can't speak as another."""
     actor = f"{caller.source}/{decided_by}" if decided_by else caller.source
     if len(actor) > DECIDED_BY_CHARACTERS_MAX:
-        most = DECIDED_BY_CHARACTERS_MAX - len(caller.source) - 1
+        most = max(0, DECIDED_BY_CHARACTERS_MAX - len(caller.source) - 1)
         raise Malformed(
             f"at most {most} characters", field="decided_by", got=f"{len(decided_by)} characters"
         )

@@ -63,7 +63,8 @@ STATUS_OF_CODE = {
     "UNSUPPORTED_MEDIA_TYPE": 415,
     "UNSUPPORTED_ENCODING": 415,
 }
-# From the first byte of a request to the end of its headers, also on a connection that lies idle.
+# From the first byte of a request to the end of its headers. A connection that never sends one is the
+# kernel's to end, which takes hours: what faces strangers needs a proxy in front (README).
 HEADER_MS_MAX = 10_000
 # All headers together; gRPC's side takes 8 KiB. hyper answers 431 by itself.
 HEADER_BYTES_MAX = 16 * 1024

@@ -14,6 +14,7 @@ from typing import Any
 from services.chassis.errors import Malformed
 from services.gateway.access import PUBLISH, Access, Caller
 from services.gateway.http import JSON, Request, Response, Route, problem_response
+from services.gateway.http_body import BRACKETS_MAX, refuse_costly, refuse_costly_lines
 from services.gateway.limits import Limits
 from services.gateway.servicer import BATCH_BYTES_MAX, BATCH_EVENTS_MAX, check_count
 from services.gateway.upstream import Content, Upstream
@@ -26,11 +27,14 @@ from touchledger.v1.problem_pb2 import Problem
 # curl and many small clients say "form" of whatever they send.
 JSON_TYPES = frozenset({"", "application/json", "text/json", "application/x-www-form-urlencoded"})
 LINES_TYPES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
-# Others get a turn in between: the largest event takes most of a millisecond to read.
-EVENTS_WITHOUT_PAUSE_MAX = 50
+# Others get a turn after so long: the largest event takes most of a millisecond to read, and what is none may
+# take more.
+READ_WITHOUT_PAUSE_SECONDS = 0.005
 EVENT_JSON = "event_json"
 # Above a single event or two: parsing those costs no more than asking twice.
 EARLY_BYTES_MIN = 4096
+# Some ten times what 500 of `{}` take.
+BEGINNING_BYTES = 16 * 1024
 
 NAMES = {value: quoted(name) for name, value in Disposition.items()}
 # What a single event that was not recorded is answered with. Sources that post one at a time look at the
@@ -151,10 +155,14 @@ class HttpPublisher:
         authorization = request.headers.get("authorization") or ""
         return await self._access.admit([("authorization", authorization)], PUBLISH)
 
-    def refuse_early(self, caller: Caller, body: bytes) -> None:
-        """Before the body is parsed, which takes 20 ms of a full batch: a flood would be parsed in vain."""
+    def take(self, caller: Caller, body: bytes) -> None:
+        """Before the body is parsed, which takes 20 ms of a full batch: a flood would be parsed in vain.
+
+        Its bytes are counted here, so that what is no event costs its sender as much as what is one.
+        """
         if len(body) >= EARLY_BYTES_MIN:
             self._limits.refuse_early(caller, size=len(body))
+        self._limits.take_bytes(caller, len(body))
 
     async def publish(
         self,
@@ -164,32 +172,34 @@ class HttpPublisher:
         read: Callable[[Any], Event],
         *,
         size: int,
-        raw: Callable[[], Sequence[bytes]],
+        raw: Callable[[int], bytes],
         query: dict[str, str],
     ) -> list[PublishResult]:
-        """A result for each item, in order.
+        """A result for each item, in order. The bytes were counted by `take`.
 
-        read raises EventJsonError; raw gives the items as JSON, as they came, for what it raised for.
+        read raises EventJsonError; raw gives an item as JSON, as it came, by its index, where it did.
         """
         check_count(len(items))
         attempt = attempt_of(request, query)
         validate_only = _switch(query, "validate_only")
         try:
             # Before the items are read, which is most of the work.
-            with self._limits.call(caller, events=len(items), size=size):
+            with self._limits.call(caller, events=len(items), size=size, bytes_taken=True):
                 events: list[Event | Problem] = []
                 contents: list[Content | None] = []
-                came: Sequence[bytes] | None = None
+                now = asyncio.get_running_loop().time
+                pause_at = now() + READ_WITHOUT_PAUSE_SECONDS
                 for index, item in enumerate(items):
                     try:
                         events.append(read(item))
                         contents.append(None)
                     except event_json.EventJsonError as error:
                         events.append(error.problem)
-                        came = raw() if came is None else came
-                        contents.append(Content(came[index], EVENT_JSON, _id_in(came[index])))
-                    if index % EVENTS_WITHOUT_PAUSE_MAX == EVENTS_WITHOUT_PAUSE_MAX - 1:
+                        came = raw(index)
+                        contents.append(Content(came, EVENT_JSON, _id_in(came)))
+                    if now() > pause_at:
                         await asyncio.sleep(0)
+                        pause_at = now() + READ_WITHOUT_PAUSE_SECONDS
                 return await self._upstream.publish(
                     caller, events, attempt, validate_only=validate_only, contents=contents
                 )
@@ -215,8 +225,9 @@ class HttpEvents:
         if kind not in JSON_TYPES and kind not in LINES_TYPES:
             raise unsupported("application/json or application/x-ndjson")
         body = await request.body(bytes_max=BATCH_BYTES_MAX)
-        self._publisher.refuse_early(caller, body)
+        self._publisher.take(caller, body)
         if kind in LINES_TYPES:
+            refuse_costly_lines(body)
             lines = [line for line in body.splitlines() if line.strip()]
             return results_response(
                 await self._publisher.publish(
@@ -225,7 +236,7 @@ class HttpEvents:
                     lines,
                     event_json.parse,
                     size=len(body),
-                    raw=lambda: lines,
+                    raw=lines.__getitem__,
                     query=query,
                 )
             )
@@ -237,14 +248,19 @@ class HttpEvents:
             document if many else [document],
             event_json.read,
             size=len(body),
-            raw=lambda: elements(body) if many else [body],
+            raw=as_came(body) if many else lambda _: body,
             query=query,
         )
         return results_response(results) if many else result_response(results[0], request.path)
 
 
-def decode(body: bytes) -> Any:
+def decode(body: bytes, *, brackets_max: int = BRACKETS_MAX) -> Any:
     """The body as JSON; when it is none, nobody can say how many events it was meant to be."""
+    try:
+        refuse_costly(body, brackets_max=brackets_max)
+    except Malformed:
+        _refuse_by_its_beginning(body)
+        raise
     try:
         return event_json.decode(body)
     except event_json.EventJsonError as error:
@@ -252,9 +268,36 @@ def decode(body: bytes) -> Any:
         raise Malformed(told.want, code=told.code, field="body", got=told.got) from None
 
 
+def _refuse_by_its_beginning(body: bytes) -> None:
+    """What is wrong with costly JSON, where its first few KB show it: they take no time to parse."""
+    beginning, _, _ = body[:BEGINNING_BYTES].rpartition(b",")
+    try:
+        document = event_json.decode((beginning or body[:BEGINNING_BYTES]) + b"]")
+    except event_json.EventJsonError as error:
+        told = error.problem
+        if told.code == "TOO_DEEP":
+            raise Malformed(told.want, code=told.code, field="body", got=told.got) from None
+        return
+    if isinstance(document, list) and len(document) > BATCH_EVENTS_MAX:
+        want, got = f"1 to {BATCH_EVENTS_MAX}", f"{len(document)} or more"
+        raise Malformed(want, code="BATCH_SIZE", field="events", got=got)
+
+
 # Numbers stay what they are; only where things end is looked for.
 _scan = json.JSONDecoder(parse_int=str, parse_float=str).raw_decode
 _BLANK = re.compile(r"[ \t\r\n]*")
+
+
+def as_came(body: bytes) -> Callable[[int], bytes]:
+    """The elements of a JSON array, looked for when the first one is wanted."""
+    found: list[bytes] = []
+
+    def element(index: int) -> bytes:
+        if not found:
+            found.extend(elements(body))
+        return found[index]
+
+    return element
 
 
 def elements(body: bytes) -> list[bytes]:

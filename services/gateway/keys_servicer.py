@@ -12,7 +12,15 @@ from google.protobuf.message import Message
 from services.chassis import clock
 from services.chassis.errors import Conflict, Malformed, NotFound
 from services.chassis.postgres import Pool
-from services.gateway.access import ADMIN, BEACON, SCOPES, Access, new_key, whole
+from services.gateway.access import (
+    ADMIN,
+    BEACON,
+    RESERVED_SOURCE,
+    SCOPES,
+    Access,
+    new_key,
+    whole,
+)
 from services.gateway.keyring import Keyring
 from services.gateway.limits import Limits
 from touchledger.v1 import events_pb2, keys_pb2, keys_pb2_grpc
@@ -164,6 +172,8 @@ def checked(asked: keys_pb2.Key) -> keys_pb2.Key:
     key = keys_pb2.Key()
     key.CopyFrom(asked)
     _refuse_bad_line(key.source, "key.source")
+    if key.source == RESERVED_SOURCE:
+        raise _malformed("source", key.source, "another name: decisions are of this one")
     _check_scopes(key)
     _check_trust(key)
     _check_origins(key)

@@ -15,7 +15,7 @@ from types import TracebackType
 import structlog
 
 from services.chassis import clock
-from services.chassis.errors import DATABASE_AWAY, Exhausted
+from services.chassis.errors import DATABASE_AWAY, Exhausted, Malformed
 from services.chassis.postgres import Pool
 from services.gateway.access import Caller
 from services.gateway.settings import Settings
@@ -114,7 +114,7 @@ class _Use:
     def refuse_rates(self, events: int, size: int) -> None:
         """More than fits at once is let in when nothing is used, and paid for afterwards."""
         missing = min(events, self.events_max) - self.events_left
-        if missing > MISSING_MIN:
+        if events and missing > MISSING_MIN:
             raise Exhausted(
                 f"at most {self.events_per_second} events a second of {self.name}",
                 code="RATE_LIMITED",
@@ -123,7 +123,7 @@ class _Use:
                 retry_after_seconds=missing / self.events_per_second,
             )
         missing = min(size, self.bytes_max) - self.bytes_left
-        if missing > MISSING_MIN:
+        if size and missing > MISSING_MIN:
             raise Exhausted(
                 f"at most {self.bytes_per_second} bytes a second of {self.name}",
                 code="RATE_LIMITED",
@@ -133,6 +133,14 @@ class _Use:
             )
 
     def refuse_day(self, events: int, midnight_seconds: float) -> None:
+        if self.day_max and events > self.day_max:
+            # No day will do.
+            raise Malformed(
+                f"at most {self.day_max}, the quota of {self.name} for a day",
+                code="BATCH_SIZE",
+                field="events",
+                got=f"{events}",
+            )
         if self.day_max and self.day_shared + self.day_own + events > self.day_max:
             raise Exhausted(
                 f"at most {self.day_max} events a UTC day of {self.name}",
@@ -169,12 +177,28 @@ class Limits:
         self._day_ends = 0.0
         self._look_at_the_clock()
 
-    def call(self, caller: Caller, *, events: int, size: int) -> "PublishCall":
+    def call(
+        self, caller: Caller, *, events: int, size: int, bytes_taken: bool = False
+    ) -> "PublishCall":
         """Held while these events, of so many bytes together, are published. Raises Exhausted on entering.
 
-        The day's quota is given back where it ends with an error, since it will be repeated.
+        The day's quota is given back where it ends with an error, since it will be repeated. bytes_taken:
+        `take_bytes` was called for them.
         """
-        return PublishCall(self, caller, events, size)
+        return PublishCall(self, caller, events, size, bytes_taken=bytes_taken)
+
+    def take_bytes(self, caller: Caller, size: int) -> None:
+        """Counts bytes that are about to be parsed, which costs the same whatever becomes of them.
+
+        Raises Exhausted, and takes nothing then.
+        """
+        now = self.monotonic()
+        uses = self.key_of(caller), self.tenant_of(caller, now)
+        for use in uses:
+            use.fill(now)
+            use.refuse_rates(0, size)
+        for use in uses:
+            use.bytes_left -= size
 
     def share(self) -> int:
         """The work of a tenant; never less than the largest call, so that everybody gets on."""
@@ -333,10 +357,13 @@ class PublishCall:
 
     __slots__ = ("_caller", "_events", "_key", "_limits", "_size", "_tenant", "_work")
 
-    def __init__(self, limits: Limits, caller: Caller, events: int, size: int) -> None:
+    def __init__(
+        self, limits: Limits, caller: Caller, events: int, size: int, *, bytes_taken: bool = False
+    ) -> None:
         self._limits = limits
         self._caller = caller
-        self._events, self._size = events, size
+        # Bytes that are still to be counted.
+        self._events, self._size = events, 0 if bytes_taken else size
         self._work = max(events, size // WORK_BYTES, 1)
 
     def check(self) -> None:

@@ -37,7 +37,7 @@ CODES = {
     "DUPLICATE_KEY": "A key stands twice, or under both of its names.",
     "NUL": "A text holds a NUL character.",
     "SET_BY_SERVER": "A field is set that the gateway alone sets.",
-    "TOO_LARGE": "An event, a batch or a body has more bytes than are taken.",
+    "TOO_LARGE": "An event, a batch or a body has more bytes, or more JSON values, than are taken.",
     "TOO_DEEP": "JSON is nested deeper than any event is.",
     "MALFORMED_JSON": "The bytes are no JSON.",
     "MALFORMED_XML": "The bytes are no XML document, or one with a DTD.",

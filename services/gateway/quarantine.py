@@ -114,9 +114,15 @@ SELECT quarantine_id, source, event_id, received_at, last_received_at, times_rec
   FROM gateway.quarantine
  WHERE tenant = $1 AND quarantine_id = $2
 """
+# One id for an entry that came without: whoever is second finds the first one's.
+NAME = """
+UPDATE gateway.quarantine
+   SET event_id = $3
+ WHERE tenant = $1 AND quarantine_id = $2 AND event_id = '' AND status = 'open'
+"""
 RELEASE = """
 UPDATE gateway.quarantine
-   SET status = 'released', resolved_at = $3, journal_id = $4, position = $5
+   SET status = 'released', resolved_at = $3, reason = '', journal_id = $4, position = $5
  WHERE tenant = $1 AND quarantine_id = $2
 """
 DISCARD = """
@@ -160,7 +166,7 @@ class Kept:
 
     entry: pb.QuarantineEntry
     trust: events_pb2.Trust
-    # Empty when it was discarded.
+    # Empty when it was discarded, even where it was released after.
     content: bytes
     # The source's clock when it sent it, where it said so.
     sent_at: Timestamp | None
@@ -364,16 +370,26 @@ class Quarantine:
         """The entry with its content. Raises NotFound."""
         return self._kept(tenant, await self._row(self._pool, tenant, quarantine_id))
 
+    async def name(self, tenant: str, quarantine_id: str, event_id: str) -> str:
+        """The event id that the entry has from now on: this one, unless it had one before.
+
+        Fixed before its event is published, so that however many mend it at once, it is one event.
+        """
+        await self._pool.execute(NAME, tenant, quarantine_id, event_id)
+        row = await self._row(self._pool, tenant, quarantine_id)
+        return str(row["event_id"])
+
     async def release(self, tenant: str, quarantine_id: str, position: Position) -> Kept:
-        """The event of the entry is in the journal. An entry that was resolved before stays as it is."""
+        """The event of the entry is in the journal, even if somebody gave the entry up meanwhile."""
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(LOCK, tenant)
             row = await self._row(connection, tenant, quarantine_id)
-            if row["status"] == "open":
+            if row["status"] != "released":
                 now = clock.now().ToDatetime(UTC)
                 await connection.execute(
                     RELEASE, tenant, quarantine_id, now, position.journal_id, position.number
                 )
+            if row["status"] == "open":
                 await connection.execute(USE, tenant, -1, -row["content_bytes"])
             return self._kept(tenant, await self._row(connection, tenant, quarantine_id))
 

@@ -93,9 +93,11 @@ class QuarantineServicer(quarantine_pb2_grpc.QuarantineServiceServicer):
             return ingest_pb2.PublishResult(
                 disposition=ingest_pb2.DISPOSITION_DUPLICATE, position=kept.position
             )
-        event = _mended(kept, request.mended) if request.HasField("mended") else _as_it_came(kept)
+        event = request.mended if request.HasField("mended") else _as_it_came(kept)
         if isinstance(event, Problem):
             return _stays(kept, event)
+        if kept.entry.event_id:
+            _refuse_other_id(kept, event)
         source = dataclasses.replace(caller, source=kept.entry.source, trust=kept.trust)
         adapter = "" if kept.entry.format in (EVENT, EVENT_JSON) else kept.entry.format
         attempt = ingest_pb2.Attempt(sent_at=kept.sent_at)
@@ -106,6 +108,12 @@ class QuarantineServicer(quarantine_pb2_grpc.QuarantineServiceServicer):
         if result.disposition == ingest_pb2.DISPOSITION_QUARANTINED:
             return _stays(kept, result.problem)
         if result.disposition == ingest_pb2.DISPOSITION_VALID:
+            if not kept.entry.event_id:
+                # Before publishing, and only for what is good: a slip is mended under another id.
+                kept.entry.event_id = await self._quarantine.name(
+                    caller.tenant, kept.entry.quarantine_id, event.event_id
+                )
+                _refuse_other_id(kept, event)
             # It is no later, and its source's clock no more off, for having waited here.
             [result] = await self._upstream.publish(
                 source, [event], attempt, adapter=adapter, received_at=kept.entry.received_at
@@ -113,14 +121,13 @@ class QuarantineServicer(quarantine_pb2_grpc.QuarantineServiceServicer):
         return result
 
 
-def _mended(kept: Kept, event: Event) -> Event:
-    if kept.entry.event_id and event.event_id != kept.entry.event_id:
+def _refuse_other_id(kept: Kept, event: Event) -> None:
+    if event.event_id != kept.entry.event_id:
         raise Malformed(
             "the event id of the entry: another one is another event",
             field="mended.event_id",
             got="another" if event.event_id else "nothing",
         )
-    return event
 
 
 def _as_it_came(kept: Kept) -> Event | Problem:

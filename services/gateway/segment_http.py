@@ -22,6 +22,7 @@ from services.gateway.access import PUBLISH, Access, Caller
 from services.gateway.adapters import segment
 from services.gateway.adapters.adapter import Config, Part, Unreadable, document, kind_of
 from services.gateway.http import Request, Response, Route
+from services.gateway.http_body import refuse_costly
 from services.gateway.http_events import JSON_TYPES, media_type, unsupported
 from services.gateway.limits import Limits
 from services.gateway.servicer import BATCH_EVENTS_MAX
@@ -35,6 +36,11 @@ from touchledger.v1.problem_pb2 import Problem
 MESSAGE_BYTES_MAX = 32 * 1024
 BATCH_BYTES_MAX = 500 * 1024
 MESSAGES_MAX = 2500
+# As http_body.py's, for an eighth of the bytes: half of them or less, since messages are small and hold
+# arrays of numbers, too.
+BATCH_BRACKETS_MAX = 50_000
+BATCH_COMMAS_MAX = 100_000
+BATCH_QUOTES_MAX = 200_000
 TYPES = JSON_TYPES | {"text/plain"}
 # Others get a turn in between: a message takes some 50 microseconds.
 MESSAGES_WITHOUT_PAUSE_MAX = 50
@@ -179,7 +185,7 @@ class HttpSegment:
         caller = await self._admit(request)
         _check_type(request)
         body = await request.body(bytes_max=MESSAGE_BYTES_MAX)
-        message = _document(body)
+        message = self._document(caller, body)
         message.value["type"] = kind
         return await self._publish(
             caller, [message.value], "", _attempt(message), size=len(body), context=None
@@ -189,7 +195,7 @@ class HttpSegment:
         caller = await self._admit(request)
         _check_type(request)
         body = await request.body(bytes_max=BATCH_BYTES_MAX)
-        batch = _document(body)
+        batch = self._document(caller, body)
         messages = batch.value.get("batch")
         if not isinstance(messages, list):
             raise Malformed(
@@ -218,6 +224,21 @@ class HttpSegment:
             user = ""
         return await self._access.admit_key(user, PUBLISH)
 
+    def _document(self, caller: Caller, body: bytes) -> Part:
+        # Whatever it holds, parsing it costs the same.
+        self._limits.take_bytes(caller, len(body))
+        refuse_costly(
+            body,
+            brackets_max=BATCH_BRACKETS_MAX,
+            commas_max=BATCH_COMMAS_MAX,
+            quotes_max=BATCH_QUOTES_MAX,
+        )
+        try:
+            return document(body)
+        except Unreadable as error:
+            told = error.problem
+            raise Malformed(told.want, code=told.code, field="body", got=told.got) from None
+
     async def _publish(
         self,
         caller: Caller,
@@ -235,7 +256,7 @@ class HttpSegment:
         for start in range(0, len(messages), BATCH_EVENTS_MAX):
             part = messages[start : start + BATCH_EVENTS_MAX]
             share = max(1, size * len(part) // len(messages))
-            with self._limits.call(caller, events=len(part), size=share):
+            with self._limits.call(caller, events=len(part), size=share, bytes_taken=True):
                 places, events, contents = await _read(part, path, start, config, context)
                 results = (
                     await self._upstream.publish(
@@ -270,14 +291,6 @@ class HttpSegment:
 def _check_type(request: Request) -> None:
     if media_type(request) not in TYPES:
         raise unsupported("application/json")
-
-
-def _document(body: bytes) -> Part:
-    try:
-        return document(body)
-    except Unreadable as error:
-        told = error.problem
-        raise Malformed(told.want, code=told.code, field="body", got=told.got) from None
 
 
 def _attempt(whole: Part) -> Attempt:

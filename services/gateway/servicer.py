@@ -25,7 +25,8 @@ BATCH_EVENTS_MAX = 500
 BATCH_BYTES_MAX = 4 * 1024 * 1024
 # Each may hold publish_stream.BYTES_IN_FLIGHT_MAX and one batch more.
 STREAMS_MAX = 64
-# So that nobody holds all of them.
+# So that nobody holds all of them, however many keys a tenant has.
+STREAMS_OF_TENANT_MAX = STREAMS_MAX // 2
 STREAMS_OF_KEY_MAX = 16
 PUBLISH_STREAM = "/touchledger.v1.IngestService/PublishStream"
 
@@ -35,8 +36,8 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         self._access = access
         self._limits = limits
         self._upstream = upstream
-        # By key.
-        self._streams = Counter[str]()
+        self._streams_of_key = Counter[str]()
+        self._streams_of_tenant = Counter[str]()
 
     async def Publish(
         self, request: ingest_pb2.PublishRequest, context: grpc.aio.ServicerContext
@@ -102,17 +103,21 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
 
     @contextmanager
     def _place_for_stream(self, caller: Caller) -> Iterator[None]:
-        if self._streams.total() >= STREAMS_MAX:
-            raise Exhausted(f"at most {STREAMS_MAX} streams of one gateway")
-        if self._streams[caller.key_id] >= STREAMS_OF_KEY_MAX:
-            raise Exhausted(f"at most {STREAMS_OF_KEY_MAX} streams of one key")
-        self._streams[caller.key_id] += 1
+        key, tenant = caller.key_id, caller.tenant
+        for name, streams, streams_max in (
+            ("gateway", self._streams_of_tenant.total(), STREAMS_MAX),
+            ("tenant", self._streams_of_tenant[tenant], STREAMS_OF_TENANT_MAX),
+            ("key", self._streams_of_key[key], STREAMS_OF_KEY_MAX),
+        ):
+            if streams >= streams_max:
+                raise Exhausted(f"at most {streams_max} streams of one {name}")
+        self._streams_of_key[key] += 1
+        self._streams_of_tenant[tenant] += 1
         try:
             yield
         finally:
-            self._streams[caller.key_id] -= 1
-            if not self._streams[caller.key_id]:
-                del self._streams[caller.key_id]
+            self._streams_of_key -= Counter((key,))
+            self._streams_of_tenant -= Counter((tenant,))
 
 
 def check_size(size: int) -> int:

@@ -8,7 +8,7 @@ import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.chassis import clock, telemetry
-from services.chassis.errors import Unavailable, translate
+from services.chassis.errors import Forbidden, Unauthenticated, Unavailable, from_rpc, translate
 from services.gateway.access import Caller
 from services.gateway.checks import MENDABLE, checked
 from services.gateway.coalescing import Coalescing, is_small
@@ -158,7 +158,14 @@ class Upstream:
         if is_small(request):
             answer = await self._coalescing.append(request)
         else:
-            answer = await self._journal.Append(request, timeout=APPEND_DEADLINE_SECONDS)
+            try:
+                answer = await self._journal.Append(request, timeout=APPEND_DEADLINE_SECONDS)
+            except grpc.aio.AioRpcError as error:
+                told = from_rpc(error)
+                if isinstance(told, (Unauthenticated, Forbidden)):
+                    # Between our own services; the publisher's key is good.
+                    raise Unavailable("a journal that takes this gateway's appends") from error
+                raise told from error
         if len(answer.results) != len(good):
             raise Unavailable("a result for each event", got=f"{len(answer.results)}")
         return answer

@@ -20,7 +20,7 @@ import asyncpg
 from services.chassis import clock
 from services.chassis.errors import Exhausted, Malformed, NotFound
 from services.chassis.postgres import Pool
-from services.gateway.access import PUBLISH, Caller
+from services.gateway.access import PUBLISH, RESERVED_SOURCE, Caller
 from services.gateway.adapters import ADAPTERS
 from services.gateway.adapters.adapter import Adapter, Config
 from services.gateway.keyring import Keyring
@@ -155,6 +155,12 @@ class Webhooks:
                     got="a value",
                 )
         _check_name(wanted.source, "webhook.source")
+        if wanted.source == RESERVED_SOURCE:
+            raise Malformed(
+                "another name: decisions are of this one",
+                field="webhook.source",
+                got=wanted.source,
+            )
         if wanted.trust not in events_pb2.Trust.values():
             raise Malformed("a value of Trust", field="webhook.trust", got=f"{wanted.trust}")
         config = checked_config(adapter, wanted.config_json)

@@ -288,4 +288,4 @@ def _details(call: grpc.Call) -> tuple[problem_pb2.Problem | None, float]:
 
 
 def _seconds(duration: Duration) -> float:
-    return duration.seconds + duration.nanos / 1e9
+    return max(0.0, duration.seconds + duration.nanos / 1e9)

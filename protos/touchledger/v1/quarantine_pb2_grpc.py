@@ -92,7 +92,8 @@ class QuarantineServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DiscardQuarantined(self, request, context):
-        """Gives an entry up, with a reason; its content is deleted, the rest stays. Discarding twice is one discard.
+        """Gives an entry up, with a reason; its content is deleted, the rest stays. Discarding twice is one discard. Where a
+        replay was under way and the event is recorded, the entry becomes released after all.
         Errors: NOT_FOUND, FAILED_PRECONDITION when the entry was released.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

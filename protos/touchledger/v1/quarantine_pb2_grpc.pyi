@@ -48,7 +48,8 @@ class QuarantineServiceStub:
     Errors: NOT_FOUND, FAILED_PRECONDITION when the entry was discarded.
     """
     DiscardQuarantined: _grpc.UnaryUnaryMultiCallable[_quarantine_pb2.DiscardQuarantinedRequest, _quarantine_pb2.DiscardQuarantinedResponse]
-    """Gives an entry up, with a reason; its content is deleted, the rest stays. Discarding twice is one discard.
+    """Gives an entry up, with a reason; its content is deleted, the rest stays. Discarding twice is one discard. Where a
+    replay was under way and the event is recorded, the entry becomes released after all.
     Errors: NOT_FOUND, FAILED_PRECONDITION when the entry was released.
     """
 
@@ -72,7 +73,8 @@ class QuarantineServiceAsyncStub(QuarantineServiceStub):
     Errors: NOT_FOUND, FAILED_PRECONDITION when the entry was discarded.
     """
     DiscardQuarantined: _aio.UnaryUnaryMultiCallable[_quarantine_pb2.DiscardQuarantinedRequest, _quarantine_pb2.DiscardQuarantinedResponse]  # type: ignore[assignment]
-    """Gives an entry up, with a reason; its content is deleted, the rest stays. Discarding twice is one discard.
+    """Gives an entry up, with a reason; its content is deleted, the rest stays. Discarding twice is one discard. Where a
+    replay was under way and the event is recorded, the entry becomes released after all.
     Errors: NOT_FOUND, FAILED_PRECONDITION when the entry was released.
     """
 
@@ -117,7 +119,8 @@ class QuarantineServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _quarantine_pb2.DiscardQuarantinedRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_quarantine_pb2.DiscardQuarantinedResponse, _abc.Awaitable[_quarantine_pb2.DiscardQuarantinedResponse]]:
-        """Gives an entry up, with a reason; its content is deleted, the rest stays. Discarding twice is one discard.
+        """Gives an entry up, with a reason; its content is deleted, the rest stays. Discarding twice is one discard. Where a
+        replay was under way and the event is recorded, the entry becomes released after all.
         Errors: NOT_FOUND, FAILED_PRECONDITION when the entry was released.
         """
 

@@ -77,7 +77,7 @@ def _payment(payment: Part, config: Config) -> list[pb.Event | Problem]:
         return []
     channel = _channel(payment)
     # With the tip. Square leaves total_money out of some older payments.
-    money = "total_money" if "total_money" in payment.value else "amount_money"
+    money = "total_money" if payment.value.get("total_money") else "amount_money"
     event = _event("payment", payment, channel)
     event.touchpoint = touchpoint_of(
         config, "touchpoint", "web.checkout" if channel == pb.CHANNEL_WEB else "store.checkout"

@@ -25,7 +25,9 @@ CREATE TABLE gateway.quarantine (
     CONSTRAINT quarantine_pkey PRIMARY KEY (tenant, quarantine_id),
     CONSTRAINT quarantine_status_is_known CHECK (status IN ('open', 'released', 'discarded')),
     CONSTRAINT quarantine_is_resolved_or_open CHECK ((status = 'open') = (resolved_at IS NULL)),
-    CONSTRAINT quarantine_discarded_has_no_content CHECK ((status = 'discarded') = (content IS NULL)),
+    -- One that was discarded while its event was recorded is released without content.
+    CONSTRAINT quarantine_discarded_has_no_content CHECK (
+        CASE status WHEN 'open' THEN content IS NOT NULL WHEN 'discarded' THEN content IS NULL ELSE true END),
     CONSTRAINT quarantine_released_is_recorded CHECK ((status = 'released') = (position IS NOT NULL))
 );
 -- Pages of one status, the youngest first.
@@ -37,10 +39,10 @@ COMMENT ON TABLE gateway.quarantine IS 'Events that broke a rule which a person 
 COMMENT ON COLUMN gateway.quarantine.tenant IS 'Whose event it is.';
 COMMENT ON COLUMN gateway.quarantine.quarantine_id IS 'Keyed digest of tenant, source, event id and content.';
 COMMENT ON COLUMN gateway.quarantine.source IS 'Who sent it, and on whose behalf it is replayed.';
-COMMENT ON COLUMN gateway.quarantine.event_id IS 'The event id that it came with.';
+COMMENT ON COLUMN gateway.quarantine.event_id IS 'The event id that it came with, or that it was mended with first.';
 COMMENT ON COLUMN gateway.quarantine.trust IS 'touchledger.v1.Trust of the source when it came.';
 COMMENT ON COLUMN gateway.quarantine.format IS 'What the content is: event, event_json, or an adapter''s name.';
-COMMENT ON COLUMN gateway.quarantine.content IS 'The bytes that came, sealed; NULL once discarded.';
+COMMENT ON COLUMN gateway.quarantine.content IS 'The bytes that came, sealed; NULL once it was discarded.';
 COMMENT ON COLUMN gateway.quarantine.content_bytes IS 'How many there were.';
 COMMENT ON COLUMN gateway.quarantine.code IS 'Problem.code: which rule it broke.';
 COMMENT ON COLUMN gateway.quarantine.field IS 'Problem.field.';

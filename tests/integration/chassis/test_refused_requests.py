@@ -27,7 +27,7 @@ def without_collection() -> Iterator[None]:
 
 @pytest.mark.usefixtures("without_collection")
 @pytest.mark.parametrize("error", [Exhausted, ValueError])
-@pytest.mark.parametrize("kind", ["unary_unary", "unary_stream", "stream_stream"])
+@pytest.mark.parametrize("kind", ["unary_unary", "unary_stream", "stream_unary", "stream_stream"])
 async def test_a_refused_request_is_not_kept_until_garbage_is_collected(
     kind: str, error: type[Exception]
 ) -> None:
@@ -52,9 +52,13 @@ async def test_a_refused_request_is_not_kept_until_garbage_is_collected(
             yield b"first"
             raise error("less")
 
+    async def unary_that_reads(_: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> bytes:
+        return await unary(read(await context.read()), context)
+
     handlers = {
         "unary_unary": grpc.unary_unary_rpc_method_handler(unary, request_deserializer=read),
         "unary_stream": grpc.unary_stream_rpc_method_handler(answers, request_deserializer=read),
+        "stream_unary": grpc.stream_unary_rpc_method_handler(unary_that_reads),
         "stream_stream": grpc.stream_stream_rpc_method_handler(both, request_deserializer=read),
     }
     server = grpc.aio.server(interceptors=[ErrorInterceptor(calls_max=10)])
@@ -79,7 +83,7 @@ async def refused(channel: grpc.aio.Channel, kind: str) -> None:
 
 async def ask(channel: grpc.aio.Channel, method: str, kind: str) -> None:
     match kind:
-        case "unary_unary":
+        case "unary_unary" | "stream_unary":  # on the wire they are the same
             await channel.unary_unary(method)(b"raw", timeout=CALL_SECONDS_MAX)
         case "unary_stream":
             async for _ in channel.unary_stream(method)(b"raw", timeout=CALL_SECONDS_MAX):

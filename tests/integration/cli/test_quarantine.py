@@ -1,16 +1,22 @@
 """`touchledger quarantine`, as somebody uses it after a day of wrong scales."""
 
+import asyncio
 import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
-from services.gateway.access import PUBLISH, RECOVER
+from services.cli.data_folder import DataFolder
+from services.gateway.access import PUBLISH, RECOVER, Caller
+from services.gateway.keyring import Keyring
+from services.gateway.quarantine import Bad, Quarantine
 from tests.support.events import OCCURRED_AT, csat
 from tests.support.up import Key, Up, running_up, touchledger
+from touchledger.v1.problem_pb2 import Problem
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +30,7 @@ class Desk:
 
     def __init__(self, system: Up, key: Key) -> None:
         self.key = key
+        self._up = system
         self._system = ("--target", system.addresses["grpc"])
 
     def run(self, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -45,6 +52,20 @@ class Desk:
             }
             done = self.run("publish", json.dumps(event), "--json")
             assert "QUARANTINED" == json.loads(done.stdout)["disposition"], done.stderr
+
+    def keep_documents(self, *contents: bytes) -> None:
+        """As a webhook does with what its adapter can't read."""
+        problem = Problem(code="UNREADABLE_DELIVERY", got="other bytes", want="a sale")
+        bad = [Bad("", content, "square.v1", problem) for content in contents]
+        keyring = Keyring.read(DataFolder(self._up.data).gateway_key)
+
+        async def keep() -> list[str]:
+            url = self._up.database_url("gateway")
+            async with asyncpg.create_pool(url, min_size=1) as pool:
+                caller = Caller(self.key.tenant, "till", frozenset({PUBLISH}))
+                return await Quarantine(pool, keyring).keep(caller, bad)
+
+        assert all(asyncio.run(keep()))
 
 
 @pytest.fixture
@@ -105,6 +126,22 @@ def test_a_day_of_wrong_scales_is_mended_in_one_go(desk: Desk, tmp_path: Path) -
     assert ["RECORDED", "QUARANTINED", "RECORDED"] == told
     assert "got 9, want 1 to 8 (VALUE_OUTSIDE_SCALE)" in done.stderr
     assert 1 == len(desk.lines("quarantine", "list", "--json"))
+
+
+def test_documents_of_vendors_are_left_out_of_an_export_which_says_so(
+    desk: Desk, tmp_path: Path
+) -> None:
+    desk.publish_bad("event-1")
+    desk.keep_documents(b"<sale/>", b'{"sale": 1}')
+    done = desk.run("quarantine", "export")
+    assert 0 == done.returncode, done.stderr
+    assert "left out 2" in done.stderr
+    [exported] = [json.loads(line) for line in done.stdout.splitlines()]
+    exported["event"]["feedback_received"]["signals"][0]["value"] = "4"
+    mended = tmp_path / "mended.ndjson"
+    mended.write_text(json.dumps(exported))
+    [replayed] = desk.lines("quarantine", "replay", "--from", mended, "--json")
+    assert "RECORDED" == replayed["disposition"]
 
 
 def test_all_are_replayed_as_they_came_and_what_is_bad_still_stays(desk: Desk) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from services.gateway.access import ADMIN
 from services.gateway.adapters import ADAPTERS
+from services.gateway.keyring import Keyring
 from tests.conftest import SERVICES
 from tests.support.gateway_keys import bearer, key_of
 from tests.support.stack import Stack, running_stack
@@ -109,14 +110,17 @@ class Hook:
             assert time.monotonic() < deadline, f"{deliveries} are mapped, not {counts}"
             time.sleep(0.02)
 
-    def stored(self) -> int:
+    def stored(self) -> list[bytes]:
+        """What lies in the database, opened."""
         with psycopg.connect(self._stack.urls["gateway"]) as connection:
-            row = connection.execute(
-                "SELECT count(*) FROM gateway.delivery WHERE webhook_id = %s",
+            rows = connection.execute(
+                "SELECT content FROM gateway.delivery WHERE webhook_id = %s",
                 (self.webhook.webhook_id,),
-            ).fetchone()
-        assert row is not None
-        return int(row[0])
+            ).fetchall()
+        keyring = Keyring(bytes.fromhex("17" * 32))
+        place = f"webhook:{self.webhook.webhook_id}:delivery"
+        tenant = f"tenant of {self._adapter}"
+        return [keyring.opened(tenant, content, place=place) for (content,) in rows]
 
 
 @pytest.fixture
@@ -147,10 +151,12 @@ def test_a_delivery_is_recorded_once_and_only_when_it_is_signed(served: Stack, h
     right = SIGN[adapter](hook.webhook.url, golden.body)
     for wrong in ({}, {name: value[:-2] for name, value in right.items()}):
         assert 401 == hook.post(golden.body, wrong)
-    assert 0 == hook.stored()
+    assert [] == hook.stored()
 
     for body in (golden.body, b"garbage", golden.body):
         assert 202 == hook.post(body)
+    assert 3 == len(hook.stored())
+    assert not any(SECRET.encode() in each for each in hook.stored())
     counts = hook.counts(deliveries=3)
     assert (golden.events, golden.events, 1, 0) == (
         counts.recorded,

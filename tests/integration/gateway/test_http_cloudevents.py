@@ -195,3 +195,63 @@ def test_an_event_in_an_envelope_is_quarantined_with_what_the_envelope_says(stac
     [result] = told["results"]
     assert (202, "INVALID_TIME") == (status, result["problem"]["code"])
     assert result["quarantineId"]
+
+
+def ways(
+    given: dict[str, Any], event_id: str, **attributes: str
+) -> dict[str, tuple[Any, dict[str, str]]]:
+    """One event in each mode: body and headers."""
+    data = json.dumps(given).encode()
+    headers = {"specversion": "1.0", "id": event_id, "source": "a", "type": "touchledger.event.v1"}
+    binary = {f"ce_{name}": value for name, value in (headers | attributes).items()}
+    structured = cloud_event(given, id=event_id, **attributes)
+    encoded = cloud_event(
+        None, id=event_id, data_base64=base64.b64encode(data).decode(), **attributes
+    )
+    return {
+        "structured": (structured, {"content_type": STRUCTURED}),
+        "data_base64": (encoded, {"content_type": STRUCTURED}),
+        "binary": (data, {"content_type": "application/json"} | binary),
+        "batch": ([structured], {"content_type": BATCH}),
+        "batch of data_base64": ([encoded], {"content_type": BATCH}),
+    }
+
+
+@pytest.mark.parametrize(
+    ("odd", "attributes", "disposition", "code"),
+    [
+        ({"feedbackReceived": {"channel": "CHANEL_STOR"}}, {}, "QUARANTINED", "INVALID_NAME"),
+        ({"interaction": {}}, {"time": "nonsense"}, "QUARANTINED", "INVALID_TIME"),
+        ({"interaction": {}, "occurredAt": 7}, {}, "QUARANTINED", "WRONG_TYPE"),
+        ({"interaction": {}, "touchpoint": ""}, {}, "QUARANTINED", "MISSING"),
+        ({"interaction": {}, "nonsense": 1}, {}, "REJECTED", "UNKNOWN_FIELD"),
+        ({"interaction": {}, "eventId": "another"}, {}, "REJECTED", "BAD_CLOUDEVENT"),
+        ({"interaction": {}}, {"source": "a", "type": "x"}, "REJECTED", "UNKNOWN_TYPE"),
+        ({"interaction": {}}, {}, "RECORDED", ""),
+    ],
+)
+def test_a_verdict_is_the_same_in_every_mode(
+    stack: Stack, odd: dict[str, Any], attributes: dict[str, str], disposition: str, code: str
+) -> None:
+    verdicts = {}
+    for way in ways({}, ""):
+        event_id = str(uuid.uuid4())
+        given = {"touchpoint": "web.shop", "occurredAt": "2026-08-03T10:15:30Z"} | odd
+        if "time" in attributes:
+            del given["occurredAt"]
+        body, headers = ways(given, event_id, **attributes)[way]
+        _, told, _ = post(stack, body, path=PATH, **headers)
+        [result] = told["results"]
+        verdicts[way] = (
+            result["disposition"].removeprefix("DISPOSITION_"),
+            result.get("problem", {}).get("code", ""),
+            bool(result.get("quarantineId")),
+        )
+    assert dict.fromkeys(verdicts, (disposition, code, disposition == "QUARANTINED")) == verdicts
+
+
+def test_what_base64_hides_is_counted_too(stack: Stack) -> None:
+    hidden = base64.b64encode(b'{"x":[' + b"{}," * 500 + b"{}]}").decode()
+    given = [cloud_event(None, data_base64=hidden) for _ in range(400)]
+    status, told, _ = post(stack, given, path=PATH, content_type=BATCH)
+    assert (413, "TOO_LARGE", "body") == (status, told["code"], told["field"])

@@ -211,6 +211,101 @@ def test_zstd_may_not_ask_for_a_window_of_gigabytes(stack: Stack) -> None:
     assert (400, "MALFORMED_ENCODING") == (status, told["code"])
 
 
+# What is dear to parse for its bytes
+
+
+def costly(size: int = 4_000_000) -> dict[str, bytes]:
+    """Bodies that take many times as long as events of the same bytes."""
+    return {
+        "brackets": b"[" + b"{}," * (size // 3) + b"{}]",
+        "nested brackets": b'{"x":[' + b"{}," * (size // 3) + b"{}]}",
+        "closing brackets": b"[{}" + b",{}" * 40 + b"]" * size,
+        "commas": b"[" + b"1," * (size // 2) + b"1]",
+        "quotation marks": b"[{}" + b",{}" * 40 + b'""' * (size // 2) + b"]",
+    }
+
+
+@pytest.mark.parametrize("what", costly())
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/v1/events", "application/json"),
+        ("/v1/events", "application/x-ndjson"),
+        ("/v1/cloudevents", "application/cloudevents+json"),
+        ("/v1/cloudevents", "application/cloudevents-batch+json"),
+        ("/v1/batch", "application/json"),
+    ],
+)
+def test_what_holds_more_values_than_events_do_is_refused_unparsed(
+    stack: Stack, what: str, path: str, kind: str
+) -> None:
+    body = costly(510_000 if path == "/v1/batch" else 4_000_000)[what]
+    # What is broken at its end is told so by whoever parses it; counting doesn't see it.
+    body = gzip.compress(body + b"?")
+    status, told, _ = post(
+        stack, body, path=path, content_type=kind, content_encoding="gzip", ce_specversion="1.0"
+    )
+    if told["code"] == "BATCH_SIZE":
+        # As its beginning says; of the whole nobody could, since it is no JSON.
+        assert (400, "events") == (status, told["field"])
+        assert what in ("brackets", "commas")
+        return
+    assert (413, "TOO_LARGE", "body") == (status, told["code"], told["field"])
+    assert told["want"].endswith(what.rpartition("closing ")[2].rpartition("nested ")[2])
+
+
+def test_blank_lines_have_an_end(stack: Stack) -> None:
+    status, told, _ = post(stack, b"\n" * 4_000_000, content_type="application/x-ndjson")
+    assert (413, "TOO_LARGE") == (status, told["code"])
+
+
+def test_the_largest_good_batch_is_not_refused_for_its_brackets(stack: Stack) -> None:
+    signal = bad_answer()["feedbackReceived"]["signals"][0] | {"value": "4"}
+    given = [bad_answer() for _ in range(500)]
+    for each in given:
+        each["feedbackReceived"]["signals"] = [signal] * 50
+    body = json.dumps(given, separators=(",", ":"))
+    status, told, _ = post(stack, body, "?validate_only=true")
+    assert (200, 500) == (status, len(told["results"]))
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "body", "refused"),
+    [
+        ("/v1/events", "application/json", costly(200_000)["nested brackets"], "TOO_LARGE"),
+        ("/v1/events", "application/json", b"[" + b"{}," * 600 + b"{}]", "BATCH_SIZE"),
+        ("/v1/events", "application/json", b"nonsense", "MALFORMED_JSON"),
+        ("/v1/events", "application/x-ndjson", b"{}\n" * 600, "BATCH_SIZE"),
+        (
+            "/v1/cloudevents",
+            "application/cloudevents-batch+json",
+            b"[" + b"{}," * 600 + b"{}]",
+            "BATCH_SIZE",
+        ),
+        ("/v1/batch", "application/json", b'{"batch":[]}', "BATCH_SIZE"),
+        ("/v1/track", "application/json", b"nonsense", "MALFORMED_JSON"),
+    ],
+)
+def test_the_bytes_of_what_is_refused_are_counted(
+    stack: Stack, path: str, kind: str, body: bytes, refused: str
+) -> None:
+    # A burst is of two seconds: the first one uses it up, and more of it comes byte by byte.
+    key = new_key(stack, source=f"dear {uuid.uuid4()}", scopes=["publish"], bytes_per_second=1)
+    status, told, _ = post(stack, body, path=path, key=key, content_type=kind)
+    assert (refused, True) == (told["code"], 400 <= status < 500)
+    status, told, headers = post(stack, body, path=path, key=key, content_type=kind)
+    assert (429, "RATE_LIMITED", "request") == (status, told["code"], told["field"])
+    assert int(headers["retry-after"]) >= 1
+
+
+def test_bytes_are_counted_once(stack: Stack) -> None:
+    given = new_event()
+    size = len(json.dumps(given))
+    key = new_key(stack, source="exact", scopes=["publish"], bytes_per_second=size)
+    # Two seconds' worth is two events; counted twice, it would be one.
+    assert [200, 200] == [post(stack, given, key=key)[0] for _ in range(2)]
+
+
 # What goes beside the events
 
 

@@ -141,6 +141,7 @@ MOMENT = Timestamp(seconds=1)
         ("key.source", {"source": ""}),
         ("key.source", {"source": "s" * 129}),
         ("key.source", {"source": "a\0b"}),
+        ("key.source", {"source": "touchledger"}),
         ("key.scopes", {"scopes": []}),
         ("key.scopes", {"scopes": ["everything"]}),
         ("key.scopes", {"scopes": [BEACON, PUBLISH]}),

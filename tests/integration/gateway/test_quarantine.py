@@ -310,17 +310,51 @@ async def test_a_discarded_entry_has_no_content_and_is_not_kept_again(
         discarded.content,
     )
     assert discarded == await kept.discard("acme", quarantine_id, "another reason")
-    assert discarded == await kept.release("acme", quarantine_id, POSITION)
     assert [""] == await kept.keep(TILL, [bad()])
     assert 2 == (await kept.get("acme", quarantine_id)).entry.times_received
     assert await pool.fetchval("SELECT content IS NULL FROM gateway.quarantine")
     assert (0, 0) == await used(pool)
 
 
+async def test_an_entry_that_was_discarded_while_its_event_was_recorded_is_released(
+    kept: Quarantine, pool: Pool
+) -> None:
+    [quarantine_id, _] = await kept.keep(TILL, bads(2))
+    await kept.discard("acme", quarantine_id, "test data")
+    released = await kept.release("acme", quarantine_id, POSITION)
+    assert (pb.QUARANTINE_STATUS_RELEASED, "", b"", POSITION) == (
+        released.entry.status,
+        released.entry.reason,
+        released.content,
+        released.position,
+    )
+    assert released == await kept.get("acme", quarantine_id)
+    assert (1, 7) == await used(pool)
+
+
+async def test_an_entry_without_an_event_id_is_given_one_once(kept: Quarantine) -> None:
+    named, unnamed = await kept.keep(TILL, [bad("event-1"), bad("")])
+    assert "event-1" == await kept.name("acme", named, "event-2")
+    ids = [f"mended-{number}" for number in range(8)]
+    given = await asyncio.gather(*(kept.name("acme", unnamed, each) for each in ids))
+    assert 1 == len({*given})
+    assert given[0] in ids
+    assert given[0] == (await kept.get("acme", unnamed)).entry.event_id
+    # It is the same entry still, when the vendor's document comes again.
+    assert [unnamed] == await kept.keep(TILL, [bad("")])
+
+
+async def test_an_entry_that_was_discarded_is_given_no_event_id(kept: Quarantine) -> None:
+    [quarantine_id] = await kept.keep(TILL, [bad("")])
+    await kept.discard("acme", quarantine_id, "test data")
+    assert "" == await kept.name("acme", quarantine_id, "event-1")
+
+
 async def test_another_tenants_entry_does_not_exist(kept: Quarantine) -> None:
     [quarantine_id] = await kept.keep(TILL, [bad()])
     for ask in (
         kept.get("other", quarantine_id),
+        kept.name("other", quarantine_id, "event-2"),
         kept.release("other", quarantine_id, POSITION),
         kept.discard("other", quarantine_id, "not mine"),
     ):

@@ -1,13 +1,16 @@
 """A bad event is kept, mended by a person and recorded once, on behalf of the source that had sent it."""
 
+import asyncio
 import itertools
 import secrets
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from threading import Barrier
 from typing import Any
 
+import asyncpg
 import grpc
 import psycopg
 import pytest
@@ -21,17 +24,20 @@ from services.chassis.errors import (
     ServiceError,
     Unauthenticated,
 )
-from services.gateway.access import PUBLISH, RECOVER
+from services.gateway.access import PUBLISH, RECOVER, Caller
 from services.gateway.keyring import Keyring
+from services.gateway.quarantine import Bad, Quarantine
 from tests.conftest import SERVICES
 from tests.support.events import csat, feedback
 from tests.support.stack import Stack, running_stack
 from touchledger import event_json
 from touchledger.v1 import events_pb2, ingest_pb2, ingest_pb2_grpc, journal_pb2, journal_pb2_grpc
 from touchledger.v1 import quarantine_pb2 as pb
+from touchledger.v1.problem_pb2 import Problem
 from touchledger.v1.quarantine_pb2_grpc import QuarantineServiceStub
 
 CALL_SECONDS_MAX = 20.0
+KEYRING = Keyring(bytes.fromhex("17" * 32))
 RECORDED = ingest_pb2.DISPOSITION_RECORDED
 DUPLICATE = ingest_pb2.DISPOSITION_DUPLICATE
 QUARANTINED = ingest_pb2.DISPOSITION_QUARANTINED
@@ -98,7 +104,7 @@ class Gateway:
     ) -> Client:
         """With a key of this test's tenant, unless another one is named."""
         key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
-        digest = Keyring(bytes.fromhex("17" * 32)).secret_digest(secret)
+        digest = KEYRING.secret_digest(secret)
         with psycopg.connect(self.stack.urls["gateway"], autocommit=True) as connection:
             connection.execute(
                 "INSERT INTO gateway.api_key (key_id, secret_digest, tenant, source, scopes, trust) "
@@ -109,6 +115,19 @@ class Gateway:
                 ),
             )
         return Client(self.channel, f"tl_{key_id}_{secret}")
+
+    def document(self, content: bytes = b"<sale/>") -> str:
+        """The id of a vendor's document that could not be read: it tells no event id."""
+        problem = Problem(code="UNREADABLE_DELIVERY", field="", got="XML", want="a JSON document")
+
+        async def keep() -> list[str]:
+            async with asyncpg.create_pool(self.stack.urls["gateway"], min_size=1) as pool:
+                caller = Caller(self.tenant, "till", frozenset({PUBLISH}))
+                bad = Bad("", content, "square.v1", problem)
+                return await Quarantine(pool, KEYRING).keep(caller, [bad])
+
+        [quarantine_id] = asyncio.run(keep())
+        return quarantine_id
 
     def recorded(self) -> list[journal_pb2.RecordedEvent]:
         with grpc.insecure_channel(self.stack.touchpoints[0].address) as channel:
@@ -238,6 +257,69 @@ def test_the_same_entry_replayed_by_many_at_once_is_one_event(
     assert 1 == len({each.result.position.number for each in answers})
     assert {pb.QUARANTINE_STATUS_RELEASED} == {each.entry.status for each in answers}
     assert 1 == len(gateway.recorded())
+
+
+def test_a_document_mended_by_many_at_once_under_different_ids_is_one_event(
+    gateway: Gateway, person: Client
+) -> None:
+    quarantine_id = gateway.document()
+    start = Barrier(8)
+
+    def replay(number: int) -> pb.ReplayQuarantinedResponse | type[ServiceError]:
+        start.wait()
+        try:
+            return person.replay(quarantine_id, mended(f"new-{number}"))
+        except grpc.RpcError as refused:
+            return error_of(refused)
+
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(replay, range(8)))
+    [recorded] = gateway.recorded()
+    replayed = [each for each in answers if isinstance(each, pb.ReplayQuarantinedResponse)]
+    assert 1 == sum(each.result.disposition == RECORDED for each in replayed)
+    assert {recorded.position} == {each.result.position.number for each in replayed}
+    assert {Malformed} >= {each for each in answers if isinstance(each, type)}
+    entry = person.get(quarantine_id).entry
+    event_id = events_pb2.Event.FromString(recorded.event).event_id
+    assert (pb.QUARANTINE_STATUS_RELEASED, event_id) == (entry.status, entry.event_id)
+
+
+def test_a_document_is_mended_under_another_id_until_it_is_good(
+    gateway: Gateway, person: Client
+) -> None:
+    quarantine_id = gateway.document()
+    assert QUARANTINED == person.replay(quarantine_id, mended("new-1", "8")).result.disposition
+    answer = person.replay(quarantine_id, mended("new-2"))
+    assert (RECORDED, "new-2") == (answer.result.disposition, answer.entry.event_id)
+
+
+def test_what_is_discarded_while_it_is_replayed_is_released_if_it_is_recorded(
+    gateway: Gateway, till: Client, person: Client
+) -> None:
+    start = Barrier(21)
+
+    def ask(quarantine_id: str, event_id: str, number: int) -> type[ServiceError] | None:
+        start.wait()
+        try:
+            if number == 10:
+                person.discard(quarantine_id)
+            else:
+                person.replay(quarantine_id, mended(event_id))
+        except grpc.RpcError as refused:
+            return error_of(refused)
+        return None
+
+    # More than once, as which of them is first is left to chance.
+    for event_id in ("event-1", "event-2", "event-3", "event-4"):
+        quarantine_id = till.publish(wrong_scale(event_id)).quarantine_id
+        with ThreadPoolExecutor(21) as threads:
+            asked = [threads.submit(ask, quarantine_id, event_id, number) for number in range(21)]
+        assert {None, Conflict} >= {each.result() for each in asked}
+        recorded = [events_pb2.Event.FromString(each.event) for each in gateway.recorded()]
+        in_journal = event_id in {each.event_id for each in recorded}
+        entry = person.get(quarantine_id).entry
+        expected = pb.QUARANTINE_STATUS_RELEASED if in_journal else pb.QUARANTINE_STATUS_DISCARDED
+        assert expected == entry.status
 
 
 def test_an_event_that_its_source_mended_meanwhile_releases_the_entry(

@@ -374,6 +374,25 @@ async def test_streams_of_one_key_and_of_all_are_bounded(
     assert CREDITS == (await third_call.read()).credits
 
 
+async def test_the_streams_of_one_tenant_leave_room_for_others(
+    served: Gateway, key: Key, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(servicer, "STREAMS_OF_TENANT_MAX", 2)
+    await call.read()
+    second = served.stub.PublishStream(metadata=await served.add_key("acme", "web"), timeout=30)
+    await second.read()
+    third = await served.add_key("acme", "app")
+    code, _, repeat_after = await end(served.stub.PublishStream(metadata=third, timeout=30))
+    assert (grpc.StatusCode.RESOURCE_EXHAUSTED, True) == (code, bool(repeat_after))
+    other = served.stub.PublishStream(metadata=await served.add_key("other", "till"), timeout=30)
+    assert CREDITS == (await other.read()).credits
+    other.cancel()
+    await second.done_writing()
+    assert [] == await rest(second)
+    third_call = served.stub.PublishStream(metadata=third, timeout=30)
+    assert CREDITS == (await third_call.read()).credits
+
+
 async def test_streams_count_among_the_calls_that_a_server_takes_at_once(
     served: Gateway, key: Key, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.gateway import checks
 from services.gateway.checks import (
     SECONDS_MAX,
     SECONDS_MIN,
@@ -160,3 +161,19 @@ def test_what_is_refused_is_refused_among_good_ones_in_the_same_words(name: str)
 def test_full_events_of_common_bodies_take_the_quick_way(kind: str) -> None:
     given = of_every_body()[kind]
     assert [given.SerializeToString(deterministic=True)] == encoded_if_good([given])
+
+
+def test_what_is_remembered_of_good_events_is_short() -> None:
+    """Hostile texts of any length would fill the memory."""
+    caches = [each for each in vars(checks).values() if hasattr(each, "cache_info")]
+    assert caches
+    before = [each.cache_info().currsize for each in caches]
+    for text in ("x" * (1 << 20), "\u0100" * (1 << 20)):
+        long = event()
+        long.touchpoint = long.place.store = long.interaction.amount.amount = text
+        long.interaction.amount.currency = long.attributes[text] = text
+        assert encoded_if_good([long]) is None
+        answer = of_every_body()["feedback_received"]
+        answer.feedback_received.signals[0].question = text
+        assert encoded_if_good([answer]) is None
+    assert before == [each.cache_info().currsize for each in caches]

@@ -8,7 +8,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.chassis import clock
-from services.chassis.errors import Exhausted
+from services.chassis.errors import Exhausted, Malformed
 from services.chassis.postgres import Pool
 from services.gateway import limits as module
 from services.gateway.access import Caller
@@ -145,6 +145,17 @@ def an_hour_before_midnight(monkeypatch: pytest.MonkeyPatch) -> Timestamp:
     moment = Timestamp(seconds=20_000 * 86_400 + 23 * 3600)
     monkeypatch.setattr(clock, "now", lambda: moment)
     return moment
+
+
+def test_more_than_a_day_s_quota_at_once_is_never_told_to_come_back(now: Clock) -> None:
+    limits = limits_of(now, key_events_per_day=100)
+    with pytest.raises(Malformed) as refused, limits.call(TILL, events=101, size=1):
+        raise AssertionError("it was let in")
+    assert ("BATCH_SIZE", "events", False) == (
+        refused.value.problem.code,
+        refused.value.problem.field,
+        refused.value.retryable,
+    )
 
 
 def test_a_quota_that_is_used_up_is_refused_until_midnight_utc(
