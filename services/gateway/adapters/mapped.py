@@ -25,7 +25,7 @@ import base64
 import functools
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -69,6 +69,10 @@ MAPPINGS_CACHED_MAX = 256
 # 30 expressions take a fifth of it; an expression that doubles what it is given, again and again, ends here.
 STEPS_MAX = 300_000
 TEXT_PIECE_CHARACTERS = 100
+# Functions that read all that they are given, however often a part of it is in it.
+READ_ALL = {"contains", "join", "max", "min", "sort", "to_string"}
+# The year 9999 ends after 12 digits of seconds. int() takes 12 seconds for 1e700000, and all threads wait.
+SECONDS_EXPONENT_MAX = 12
 # What a foreign expression on a foreign document may raise, JMESPath's own errors among them.
 FAILURES = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -218,6 +222,22 @@ class _TooMuchWork(Exception):
 
 
 class _Functions(Functions):
+    def __init__(self, charge: Callable[[int], None], charge_all: Callable[[Any], None]) -> None:
+        super().__init__()
+        self._charge = charge
+        self._charge_all = charge_all
+
+    def call_function(self, function_name: str, resolved_args: Iterable[Any]) -> Any:
+        if function_name in READ_ALL:
+            self._charge_all(list(resolved_args))
+        return super().call_function(function_name, resolved_args)
+
+    @signature({"types": ["string"]}, {"types": ["array-string"]})
+    def _func_join(self, separator: str, array: list[str]) -> str:
+        # Before there are so many.
+        self._charge(len(separator) * len(array) // TEXT_PIECE_CHARACTERS)
+        return separator.join(array)
+
     @signature({"types": ["number", "string", "null"]})
     def _func_epoch(self, since: Any) -> str | None:
         return _moment(since, 1)
@@ -249,6 +269,8 @@ def _moment(since: Any, parts_of_a_second: int) -> str | None:
         seconds = Decimal(str(since)) / parts_of_a_second
     except InvalidOperation:
         raise ValueError("no number") from None
+    if not seconds.is_finite() or seconds.adjusted() > SECONDS_EXPONENT_MAX:
+        raise ValueError("no moment")
     moment = EPOCH + timedelta(microseconds=int(seconds * 1_000_000))
     return moment.isoformat().replace("+00:00", "Z")
 
@@ -257,20 +279,43 @@ class _Evaluation(TreeInterpreter):
     """Evaluates expressions on one delivery, with a bound on the work of all of them together."""
 
     def __init__(self) -> None:
-        super().__init__(Options(custom_functions=_Functions()))
+        super().__init__(Options(custom_functions=_Functions(self._charge, self._charge_all)))
         self._steps_left = STEPS_MAX
 
     def visit(self, node: Any, *args: Any, **kwargs: Any) -> Any:
         value = super().visit(node, *args, **kwargs)
-        if isinstance(value, list | dict):
-            self._steps_left -= 1 + len(value)
-        elif isinstance(value, str):
-            self._steps_left -= 1 + len(value) // TEXT_PIECE_CHARACTERS
-        else:
-            self._steps_left -= 1
+        self._charge(_size(value))
+        return value
+
+    def visit_comparator(self, node: Any, value: Any) -> Any:
+        if node["value"] not in ("eq", "ne"):
+            return super().visit_comparator(node, value)
+        left, right = (self.visit(child, value) for child in node["children"])
+        if isinstance(left, list | dict) and isinstance(right, list | dict):
+            self._charge_all(left)
+        return self.COMPARATOR_FUNC[node["value"]](left, right)
+
+    def _charge(self, steps: int) -> None:
+        self._steps_left -= steps
         if self._steps_left < 0:
             raise _TooMuchWork
-        return value
+
+    def _charge_all(self, value: Any) -> None:
+        """For a value and all that is in it, as often as it is."""
+        left = [value]
+        while left:
+            each = left.pop()
+            self._charge(_size(each))
+            if isinstance(each, dict):
+                left.extend(each.values())
+            elif isinstance(each, list):
+                left.extend(each)
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, list | dict):
+        return 1 + len(value)
+    return 1 + len(value) // TEXT_PIECE_CHARACTERS if isinstance(value, str) else 1
 
 
 @functools.lru_cache(maxsize=MAPPINGS_CACHED_MAX)

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 import time
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -245,6 +246,46 @@ def test_an_expression_that_doubles_what_it_is_given_ends(expression: str) -> No
     problem = only_problem(CALLED, {"event": CALL | {"staff": expression}})
     assert "TOO_COSTLY" == problem.code
     assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "join(text, words)",
+        "@" + "|[@,@]" * 30 + "|to_string(@)",
+        "[" + "@" + "|[@,@]" * 30 + ", @" + "|[@,@]" * 30 + "]|[0]==[1]",
+        "[[@" + "|[@,@]" * 30 + "], @" + "|[@,@]" * 30 + "]|contains([0],[1])",
+    ],
+    ids=["join", "to_string", "equal", "contains"],
+)
+def test_an_expression_that_multiplies_ends_before_there_is_so_much(expression: str) -> None:
+    document = CALLED | {"text": "x" * 20_000, "words": [""] * 20_000}
+    tracemalloc.start()
+    try:
+        started = time.process_time()
+        problem = only_problem(document, {"event": CALL | {"staff": expression}})
+        assert time.process_time() - started < 5
+        assert tracemalloc.get_traced_memory()[1] < 50_000_000
+    finally:
+        tracemalloc.stop()
+    assert "TOO_COSTLY" == problem.code
+
+
+def test_functions_that_read_all_give_what_they_gave() -> None:
+    document = CALLED | {"list": [[1, "a"], [1, "a"]], "words": ["b", "a"]}
+    event = {"staff": "to_string([list[0] == list[1], list[0] != list[1], list[], sort(words)])"}
+    assert '[true,false,[1,"a",1,"a"],["a","b"]]' == only_event(document, event).staff
+
+
+@pytest.mark.parametrize("function", ["epoch", "epoch_ms"])
+@pytest.mark.parametrize("number", ["1e999900", '"1e999900"', "-1e700000", '"NaN"', '"Infinity"'])
+def test_a_number_beyond_the_calendar_is_refused_at_once(function: str, number: str) -> None:
+    body = b'{"id": "a", "at": %s}' % number.encode()
+    started = time.process_time()
+    [problem] = mapped.read(delivery(body), {"event": CALL | {"occurred_at": f"{function}(at)"}})
+    assert time.process_time() - started < 1
+    assert isinstance(problem, Problem)
+    assert "BAD_EXPRESSION" == problem.code
 
 
 def test_a_full_delivery_of_large_events_is_within_the_bound() -> None:
