@@ -70,6 +70,7 @@ CODES = {
     "QUOTA_EXHAUSTED": "The events of this UTC day are used up.",
     "CONCURRENCY_LIMITED": "The key has as many calls under way as were agreed.",
     "BUSY": "Too much of the tenant is under way.",
+    "SLOW_REQUEST": "A call was opened, and its request did not come whole in time.",
     "SLOW_READER": "A stream's answers were not taken in time.",
     "RESOURCE_EXHAUSTED": "The gateway has as much under way as it can hold.",
     "UNAVAILABLE": "Something behind the gateway is away; what was stored is not known: repeat it.",
