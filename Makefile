@@ -10,7 +10,7 @@ SERVICES := $(sort $(shell grep -l "^service " $(PROTOS)))
 RELEASED := protos/released.txtpb
 ARGS ?=
 
-.PHONY: help demo run test torture overload verify lint types protos lock clean
+.PHONY: help demo run test test/bi torture overload verify lint types protos lock clean
 
 help:  ## What there is
 	@awk -F ':.*## ' '/^[a-z].*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ run: $(VENV)/run  ## Start everything without sample data
 test: $(VENV)/dev $(VENV)/node  ## Run the test suite
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
+test/bi: $(VENV)/bi  ## Ask schema bi with real BI clients: SQLAlchemy, pandas, DuckDB, ODBC, JDBC, dbt
+	$(BIN)/python -m pytest tests/bi $(ARGS)
+
 torture: $(VENV)/dev  ## Kill PostgreSQL and services under load, check what was acked: ARGS="--kills 500 --seed 7"
 	$(BIN)/python -m tests.torture $(ARGS)
 	TOUCHLEDGER_TEST_STORIES=150 $(BIN)/python -m pytest --timeout 900 \
@@ -32,7 +35,7 @@ torture: $(VENV)/dev  ## Kill PostgreSQL and services under load, check what was
 overload: $(VENV)/bench  ## Five times the peak rate for a minute: goodput, hints, another tenant's p99
 	@$(BIN)/python -m tests.overload $(ARGS)
 
-bench/%: $(VENV)/bench  ## Measure beside others and say which goals are met: bench/journal, bench/gateway, bench/growth
+bench/%: $(VENV)/bench  ## Measure beside others and say which goals are met: bench/journal, bench/gateway, bench/scoring, bench/growth
 	@$(BIN)/python -m bench.$* $(ARGS)
 
 verify: lint types  ## What must hold before a commit: fresh stubs, linters, types, boundaries
@@ -55,8 +58,8 @@ protos: $(VENV)/dev  ## Write the stubs beside the protos
 
 lock: $(VENV)/dev  ## Resolve requirements/*.in into hash-locked *.txt that name no host
 	@command -v uv >/dev/null || { echo "make lock needs uv on the PATH"; exit 1; }
-	for name in run dev bench; do uv pip compile --universal --generate-hashes --no-header --python-version 3.11 \
-	  --upgrade requirements/$$name.in -o requirements/$$name.txt; done
+	for name in run dev bench bi; do uv pip compile --universal --generate-hashes --no-header --python-version 3.11 \
+	  --no-strip-extras --upgrade requirements/$$name.in -o requirements/$$name.txt; done
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -72,6 +75,13 @@ $(VENV)/run: requirements/run.txt pyproject.toml | $(VENV)/bin/python
 $(VENV)/dev: requirements/dev.txt $(VENV)/run
 	@echo "Installing what the tests need into $(VENV)" >&2
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements/dev.txt
+	@touch $@
+
+# An environment of their own: dbt and the services want other versions of the same packages.
+$(VENV)/bi: requirements/bi.txt $(VENV)/dev
+	@echo "Installing BI clients into $(VENV)/bi-clients" >&2
+	@$(PYTHON) -m venv $(VENV)/bi-clients
+	@$(VENV)/bi-clients/bin/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements/bi.txt
 	@touch $@
 
 # npm may be out of reach where pip is not: then the tests of clients/node say so, and the others run.

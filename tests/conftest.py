@@ -9,13 +9,17 @@ import asyncpg
 import pytest
 
 from services.chassis.migrations import migrate
-from services.chassis.postgres import Pool
+from services.chassis.postgres import STATEMENT_BYTES_MAX, Pool
 from services.cli.data_folder import LogFile
 from services.cli.embedded_postgres import EmbeddedPostgres
+from services.scoring.models import LIVE
+from services.scoring.scoreboard import Scoreboard
 from tests.support.stack import Stack, free_port, running_stack
 
 ROOT = Path(__file__).parent.parent
 SERVICES = ("touchpoint", "scoring", "gateway")
+# Of the scoring service alone; the others name their schemas.
+SEARCH_PATH = {"search_path": LIVE.search_path}
 numbers = itertools.count(1)
 
 
@@ -46,8 +50,12 @@ def new_database(admin_url: str) -> Callable[[str], str]:
 
     async def prepare(service: str) -> None:
         await create(f"template_{service}", "template1")
-        async with asyncpg.create_pool(_beside(admin_url, f"template_{service}")) as pool:
+        async with asyncpg.create_pool(
+            _beside(admin_url, f"template_{service}"), server_settings=SEARCH_PATH
+        ) as pool:
             await migrate(pool, ROOT / "services" / service / "sql")
+            if service == "scoring":
+                await Scoreboard(pool).install()
 
     templates = set[str]()
 
@@ -77,7 +85,13 @@ async def journal_pool(new_database: Callable[[str], str]) -> AsyncIterator[Pool
 @pytest.fixture
 async def scoring_pool(new_database: Callable[[str], str]) -> AsyncIterator[Pool]:
     url = await asyncio.to_thread(new_database, "scoring")
-    async with asyncpg.create_pool(url, min_size=1, max_size=8) as pool:
+    async with asyncpg.create_pool(
+        url,
+        min_size=1,
+        max_size=8,
+        server_settings=SEARCH_PATH,
+        max_cacheable_statement_size=STATEMENT_BYTES_MAX,
+    ) as pool:
         yield pool
 
 

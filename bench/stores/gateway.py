@@ -1,12 +1,9 @@
 """Our gateway and our touchpoint service, each a process of its own, published to over gRPC and over HTTP."""
 
-import os
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import grpc
 import psutil
@@ -16,10 +13,8 @@ from bench.contender import Run
 from bench.events import Event
 from bench.place import Place, free_port
 from bench.published import as_json, batch_as_protobuf, one_as_protobuf
-from bench.running import STOP_SECONDS_MAX, until_ready
+from bench.running import STOP_SECONDS_MAX, started, until_ready
 from bench.timing import Timing, by_tasks
-from services.cli.data_folder import LogFile
-from services.cli.service_process import ServiceProcess
 from touchledger.v1 import ingest_pb2
 
 PUBLISH = "/touchledger.v1.IngestService/Publish"
@@ -41,6 +36,8 @@ class Gateway:
     # Where the events end up.
     place: Place
     journal_url: str
+    # The touchpoint service behind it.
+    touchpoint: str
 
     async def position(self) -> int:
         return await self.place.journal_position(self.journal_url)
@@ -158,28 +155,16 @@ async def opened(place: Place) -> AsyncIterator[Gateway]:
             },
         }
         services = [
-            _started(place.folder, name, environment, environment["LISTEN"])
-            for name, environment in environments.items()
+            started(place.folder, name, environment) for name, environment in environments.items()
         ]
         try:
             for service in services:
                 await until_ready(service)
             async with place.connection(keys) as connection:
                 await connection.execute(WITHOUT_LIMITS)
-            yield Gateway(grpc_, http, key.read_text().strip(), place, journal)
+            yield Gateway(grpc_, http, key.read_text().strip(), place, journal, touchpoint)
         finally:
             for service in reversed(services):
                 service.stop(STOP_SECONDS_MAX)
             # The next round's gateway has another database, and makes itself another key.
             key.unlink(missing_ok=True)
-
-
-def _started(folder: Path, name: str, environment: dict[str, str], address: str) -> ServiceProcess:
-    prefix = f"TOUCHLEDGER_{name.upper()}_"
-    return ServiceProcess(
-        name,
-        [sys.executable, "-m", f"services.{name}"],
-        address=address,
-        log=LogFile(folder / f"{name}.log"),
-        environment=os.environ | {f"{prefix}{key}": value for key, value in environment.items()},
-    )

@@ -26,6 +26,8 @@ from touchledger.v1 import events_pb2, problem_pb2
 # An event needs 6; an array of events 7. The bound keeps hostile nesting away from the recursive decoder.
 DEPTH_MAX = 32
 GOT_CHARACTERS_MAX = 80
+# Of one object. Maps take 64 entries, no event has as many fields, and one of 64 KiB has no room for so many.
+KEYS_MAX = 8192
 
 # Fields of Event whose values are not shown in a problem, only their kind.
 PERSONAL = frozenset({"customer", "staff", "attributes", "personal", "sealed_personal"})
@@ -74,6 +76,11 @@ def read(value: Any) -> events_pb2.Event:
         return _read_thoroughly(value)
 
 
+def fill(message: Message, value: Any) -> None:
+    """Fills a message of another kind from a value as `decode` gives it. Raises EventJsonError."""
+    _fill(message, value, "")
+
+
 def _read_thoroughly(value: Any) -> events_pb2.Event:
     event = events_pb2.Event()
     _fill(event, value, "")
@@ -92,7 +99,14 @@ class _TwiceInObject:
     key: str
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _TwiceInObject:
+@dataclass(frozen=True, slots=True)
+class _TooManyKeys:
+    """Stands for an object that has more keys than any event: nobody looks at them."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _TwiceInObject | _TooManyKeys:
+    if len(pairs) > KEYS_MAX:
+        return _TooManyKeys()
     value = dict(pairs)
     if len(value) == len(pairs):
         return value
@@ -248,7 +262,7 @@ def _fill(message: Message, value: Any, path: str) -> None:
                 got=f'the key "{_shown(value.key)}" more than once',
                 want="each key once",
             )
-        _wrong_type(value, path, "an object")
+        _no_object(value, path)
     fields = _fields(message.DESCRIPTOR)
     names: dict[str, str] = {}
     for key, item in value.items():
@@ -296,7 +310,7 @@ def _fill_map(values: Any, field: _Field, item: Any, path: str) -> None:
                 got="an object with a key more than once",
                 want="each key once",
             )
-        _wrong_type(item, path, "an object")
+        _no_object(item, path)
     for key, each in item.items():
         _text(key, path)
         if field.scalar is None:
@@ -472,7 +486,7 @@ def _told(value: Any, path: str) -> str:
     """What came, by its kind alone where it may be personal."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, dict | _TwiceInObject):
+    if isinstance(value, dict | _TwiceInObject | _TooManyKeys):
         return "an object"
     if isinstance(value, list):
         return "an array"
@@ -511,6 +525,12 @@ def _twice(path: str, key: str, other: str) -> NoReturn:
 
 def _wrong_type(value: Any, path: str, want: str) -> NoReturn:
     _fail("WRONG_TYPE", path, got=_told(value, path), want=want)
+
+
+def _no_object(value: Any, path: str) -> NoReturn:
+    if isinstance(value, _TooManyKeys):
+        _fail("TOO_LARGE", path, got="an object with more keys", want=f"at most {KEYS_MAX} keys")
+    _wrong_type(value, path, "an object")
 
 
 def _malformed(got: str) -> NoReturn:

@@ -240,7 +240,8 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     def __init__(self, *, calls_max: int) -> None:
         self._calls_max = calls_max
         self._calls = 0
-        self._refusing = asyncio.Event()
+        # Streams that would go on for ever end themselves on it.
+        self.refusing = asyncio.Event()
 
     async def refuse(self) -> None:
         """Refuses calls from now on; returns when those that gRPC had taken already are seen.
@@ -248,7 +249,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         gRPC cancels at its stop what this loop has not seen yet, and that tells a caller nothing. Of a stream
         of requests the next one is Unavailable, which leaves its servicer the time to answer the others.
         """
-        self._refusing.set()
+        self.refusing.set()
         await asyncio.sleep(UNSEEN_CALLS_SECONDS)
 
     async def intercept_service(
@@ -304,7 +305,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     def _admit(self, method: str) -> None:
         if method.startswith(HEALTH):
             return
-        if self._refusing.is_set():
+        if self.refusing.is_set():
             raise Unavailable("another replica; this one is stopping")
         if self._calls > self._calls_max:
             raise Exhausted("fewer calls at once", got=f"{self._calls}")
@@ -333,7 +334,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     async def _parsed(
         self, handler: grpc.RpcMethodHandler, context: grpc.aio.ServicerContext
     ) -> AsyncGenerator[Any, None]:
-        refused = asyncio.create_task(self._refusing.wait(), name="until calls are refused")
+        refused = asyncio.create_task(self.refusing.wait(), name="until calls are refused")
         try:
             while True:
                 reading = asyncio.create_task(context.read(), name="read a request")

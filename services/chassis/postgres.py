@@ -28,6 +28,8 @@ VERSION_MIN = 180000
 CONNECT_TIMEOUT_SECONDS = 5.0
 # One statement of a service takes milliseconds; one that takes this long hangs.
 COMMAND_TIMEOUT_SECONDS = 30.0
+# Longer statements would be planned again at each use; one that says all sums of all metrics has some 30 KB.
+STATEMENT_BYTES_MAX = 256 * 1024
 # With any of these off, a commit is not durable and RECORDED would be a lie.
 DURABILITY = ("fsync", "full_page_writes", "synchronous_commit")
 
@@ -38,7 +40,12 @@ class Unsuitable(SystemExit):
 
 @asynccontextmanager
 async def open_pool(
-    settings: ServiceSettings, *, name: str, size_max: int, lock_timeout: str = "0"
+    settings: ServiceSettings,
+    *,
+    name: str,
+    size_max: int,
+    lock_timeout: str = "0",
+    search_path: str = "public",
 ) -> AsyncIterator[Pool]:
     """A pool of at most size_max connections. Waits for a server that is starting; refuses an old one."""
     url = settings.database_url.get_secret_value()
@@ -51,6 +58,7 @@ async def open_pool(
                 max_size=size_max,
                 timeout=CONNECT_TIMEOUT_SECONDS,
                 command_timeout=COMMAND_TIMEOUT_SECONDS,
+                max_cacheable_statement_size=STATEMENT_BYTES_MAX,
                 server_settings={
                     "application_name": f"touchledger-{name}",
                     # No result depends on the zone of a session.
@@ -58,6 +66,9 @@ async def open_pool(
                     # A transaction that its process forgot must not hold a lock for ever.
                     "idle_in_transaction_session_timeout": "60s",
                     "lock_timeout": lock_timeout,
+                    "search_path": search_path,
+                    # Statements of milliseconds with a hundred expressions: compiling them takes longer.
+                    "jit": "off",
                 },
             )
             break

@@ -85,6 +85,9 @@ class Server:
         self.health = health.aio.HealthServicer()
         # The first is the outermost: a span sees the status that the errors were turned into.
         self._errors = ErrorInterceptor(calls_max=CONCURRENT_CALLS_MAX)
+        # Set when calls are refused, which is after the drain: a client that is sent away when that begins
+        # comes back to the same server.
+        self.refusing = self._errors.refusing
         chain = [ServerInterceptor(), self._errors]
         # Services trust each other so far, and their large messages come sooner so.
         strangers = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", UNREAD_BYTES_MAX)]

@@ -2,8 +2,11 @@
 
 import typer
 
+from services.cli.alert import app as alert
+from services.cli.bi import app as bi
 from services.cli.demo import demo
 from services.cli.key import app as key
+from services.cli.projection import app as projection
 from services.cli.publish import publish
 from services.cli.quarantine import app as quarantine
 from services.cli.replay import replay
@@ -22,7 +25,10 @@ app = typer.Typer(
 )
 for command in (up, demo, publish, replay, scores, status, verify):
     app.command()(command)
+app.add_typer(alert)
+app.add_typer(bi)
 app.add_typer(key)
+app.add_typer(projection)
 app.add_typer(quarantine)
 app.add_typer(webhook)
 

@@ -51,6 +51,9 @@ def publish(
     customer: Annotated[str | None, typer.Option(help="Your reference of the customer.")] = None,
     stage: Annotated[str | None, typer.Option(help="Such as purchase or service.")] = None,
     channel: Annotated[str | None, typer.Option(help="Such as store, phone or web.")] = None,
+    service_mode: Annotated[
+        str | None, typer.Option(help="Who did the work: self, assisted or advised.")
+    ] = None,
     data: DataOption = DEFAULT_DATA,
     target: TargetOption = None,
     key: KeyOption = None,
@@ -69,12 +72,13 @@ def publish(
         "customer": customer,
         "stage": stage,
         "channel": channel,
+        "service_mode": service_mode,
     }
     given = {name: value for name, value in answer.items() if value is not None}
     if event is not None and (touchpoint is not None or given):
         stop("got both EVENT and options of an answer, want one of them", EXIT_USAGE)
     if touchpoint is None and given:
-        stop(f"--touchpoint: got nothing, want it with --{next(iter(given))}", EXIT_USAGE)
+        stop(f"--touchpoint: got nothing, want it with {_option(next(iter(given)))}", EXIT_USAGE)
     try:
         if touchpoint is not None:
             one = event_json.read(feedback(touchpoint, given))
@@ -98,7 +102,9 @@ def feedback(touchpoint: str, given: dict[str, str]) -> dict[str, Any]:
     # The one place where this command reads the clock.
     now = clock.now()
     received: dict[str, Any] = {
-        name: f"{name}_{given[name]}".upper() for name in ("stage", "channel") if name in given
+        name: f"{name}_{given[name]}".upper()
+        for name in ("stage", "channel", "service_mode")
+        if name in given
     }
     scales = {"csat": ("1", "5"), "nps": ("0", "10")}
     received["signals"] = [
@@ -123,6 +129,10 @@ def feedback(touchpoint: str, given: dict[str, str]) -> dict[str, Any]:
     if "comment" in given:
         event["personal"] = {"comment": given["comment"]}
     return event
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def uuid7(unix_ms: int, random_bits: int) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
@@ -39,14 +40,31 @@ class By(StrEnum):
     TOUCHPOINT = "touchpoint"
     STAGE = "stage"
     CHANNEL = "channel"
+    SERVICE_MODE = "service_mode"
+    STORE = "store"
+    STAFF_GROUP = "staff_group"
+    GENERATION = "generation"
+    SOURCE = "source"
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
     ALL = "all"
 
 
 def scores(
-    by: Annotated[By, typer.Option("--by", help="One line for each of these.")] = By.TOUCHPOINT,
+    by: Annotated[
+        list[By] | None,
+        typer.Option("--by", help="One line for each of these; several give each combination."),
+    ] = None,
     touchpoint: Annotated[
         str,
         typer.Option("--touchpoint", metavar="GLOB", help="Only touchpoints like this: 'store.*'."),
+    ] = "",
+    occurred_from: Annotated[
+        str,
+        typer.Option(
+            "--occurred-from", metavar="T", help="Only what happened then or later, as below."
+        ),
     ] = "",
     occurred_before: Annotated[
         str,
@@ -69,10 +87,23 @@ def scores(
     target: TargetOption = None,
     key: KeyOption = None,
     ca: CaOption = None,
+    more: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--score", metavar="NAME", help="This score, too, such as top2_shrunken; repeatable."
+        ),
+    ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="One JSON array.")] = False,
 ) -> None:
     """Show satisfaction per touchpoint: answered of asked, CSAT top-2 with its interval, NPS, mean."""
-    request = pb.GetScoresRequest(group_by=f"GROUP_BY_{by.name}", touchpoint_glob=touchpoint)
+    grouped, named = by or [By.TOUCHPOINT], more or []
+    request = pb.GetScoresRequest(
+        groups=[f"GROUP_BY_{each.name}" for each in grouped],
+        touchpoint_glob=touchpoint,
+        names=[*COUNTS, *SCORES, *named],
+    )
+    if occurred_from:
+        _set_moment(request, "occurred_from", "--occurred-from", occurred_from)
     if occurred_before:
         _set_moment(request, "occurred_before", "--occurred-before", occurred_before)
     if POSITION.fullmatch(as_of):
@@ -88,9 +119,10 @@ def scores(
         ca=ca,
     )
     if json_output:
-        typer.echo(json.dumps([_row(score, answer, by) for score in answer.scores]))
+        rows = [_row(score, answer, grouped, named) for score in answer.scores]
+        typer.echo(json.dumps(rows))
     else:
-        Console().print(table(answer, by))
+        Console().print(table(answer, grouped, named))
 
 
 def _set_moment(request: pb.GetScoresRequest, field: str, option: str, text: str) -> None:
@@ -110,10 +142,12 @@ def _set_moment(request: pb.GetScoresRequest, field: str, option: str, text: str
     getattr(request, f"{field}_time").CopyFrom(timestamp)
 
 
-def _row(score: pb.Score, answer: pb.GetScoresResponse, by: By) -> dict[str, Any]:
+def _row(
+    score: pb.Score, answer: pb.GetScoresResponse, by: Sequence[By], more: Sequence[str]
+) -> dict[str, Any]:
     return {
-        "touchpoint": score.group if by is By.TOUCHPOINT else None,
-        "by": by.value,
+        "touchpoint": score.keys.get("touchpoint"),
+        "by": " | ".join(by),
         "group": score.group,
         **{name: score.counts[name] for name in COUNTS},
         **{name: score.scores.get(name) for name in SCORES},
@@ -121,10 +155,14 @@ def _row(score: pb.Score, answer: pb.GetScoresResponse, by: By) -> dict[str, Any
         "as_of_position": answer.as_of_position.number,
         "journal_id": answer.as_of_position.journal_id,
         "reporting_zone": answer.reporting_zone,
+        "keys": dict(score.keys),
+        **{name: score.scores.get(name) for name in more},
     }
 
 
-def table(answer: pb.GetScoresResponse, by: By = By.TOUCHPOINT) -> Table:
+def table(
+    answer: pb.GetScoresResponse, by: Sequence[By] = (By.TOUCHPOINT,), more: Sequence[str] = ()
+) -> Table:
     """What a person reads: nothing where nobody answered, and never a share without its n and interval."""
     shown = Table(
         box=box.SIMPLE,
@@ -135,8 +173,8 @@ def table(answer: pb.GetScoresResponse, by: By = By.TOUCHPOINT) -> Table:
         f"{answer.formula_version}",
         caption_justify="left",
     )
-    shown.add_column(by.value, no_wrap=True)
-    for name in ("answered/asked", "CSAT top-2", "mean", "NPS"):
+    shown.add_column(" | ".join(by), no_wrap=True)
+    for name in ("answered/asked", "CSAT top-2", "mean", "NPS", *more):
         shown.add_column(name, justify="right", no_wrap=True)
     for score in answer.scores:
         got, counts = score.scores, score.counts
@@ -150,6 +188,7 @@ def table(answer: pb.GetScoresResponse, by: By = By.TOUCHPOINT) -> Table:
             f"{got['nps']:+.0f} \\[{got['nps_lo']:+.0f}…{got['nps_hi']:+.0f}]"
             if "nps" in got
             else NOBODY,
+            *(f"{got[name]:.4g}" if name in got else NOBODY for name in more),
         )
     return shown
 

@@ -48,6 +48,7 @@ def status(
             "missing_positions": answer.missing_positions,
             "checkpoint_recorded_at": recorded_at.ToJsonString() if recorded_at.seconds else None,
             "waiting_amendments": answer.waiting_amendments,
+            "parked_events": answer.parked_events,
             "events": dict(sorted(answer.events.items())),
         }
         typer.echo(json.dumps(shown))
@@ -61,6 +62,7 @@ def status(
         table.add_row("lag", f"{answer.lag:,}")
         table.add_row("missing positions", f"{answer.missing_positions:,}")
         table.add_row("amendments without target", f"{answer.waiting_amendments:,}")
+        table.add_row("events in no fact", f"{answer.parked_events:,}")
         for topic, count in sorted(answer.events.items()):
             table.add_row(topic, f"{count:,}")
         Console().print(table)

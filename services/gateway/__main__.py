@@ -19,6 +19,7 @@ from services.gateway.forwarding import SCORING_SERVICES, TOUCHPOINT_SERVICES, F
 from services.gateway.http import Http
 from services.gateway.http_events import HttpEvents, HttpPublisher
 from services.gateway.http_health import HttpHealth
+from services.gateway.http_scores import HttpScores
 from services.gateway.http_webhooks import HttpWebhooks
 from services.gateway.keyring import Keyring
 from services.gateway.keys_servicer import KeyServicer
@@ -100,11 +101,11 @@ async def main() -> None:
             )
             webhooks = Webhooks(pool, keyring)
             deliveries = Deliveries(pool, keyring)
-            mapper = Mapper(webhooks, deliveries, upstream)
+            mapper = Mapper(webhooks, deliveries, upstream, quarantine)
             webhooks_pb2_grpc.add_WebhookServiceServicer_to_server(
                 WebhookServicer(access, limits, webhooks, mapper), server.grpc
             )
-            forwarding = Forwarding(access, limits, keyring)
+            forwarding = Forwarding(access, limits, keyring, refusing=server.refusing)
             for service in TOUCHPOINT_SERVICES:
                 forwarding.add(service, touchpoint, server.grpc)
             for service in SCORING_SERVICES:
@@ -118,6 +119,7 @@ async def main() -> None:
                 *HttpBeacon(access, publisher).routes(),
                 *HttpSegment(access, limits, upstream, pool).routes(),
                 *HttpWebhooks(access, limits, webhooks, deliveries, mapper).routes(),
+                *HttpScores(access, limits, forwarding, scoring).routes(),
             ]
             routes += HttpDocs(routes).routes()
             http = Http(configured, routes=routes, stopping=server.stopping)

@@ -23,6 +23,9 @@ BEARER = re.compile(r"bearer +(\S+)", re.ASCII | re.IGNORECASE)
 # How long a key that was revoked may still work.
 TRUSTED_SECONDS = 5.0
 KEYS_CACHED_MAX = 10_000
+# Of "Bearer KEY" as it came, so that a key that comes again and again is hashed once. A longer one, which
+# blanks can make of any, is not kept.
+BEARER_CACHED_LENGTH_MAX = 128
 # How long an id that is nobody's is refused without another look, which is also what the first call with a
 # new key may have to wait where somebody tried it before it was made.
 UNKNOWN_SECONDS = 1.0
@@ -38,6 +41,9 @@ PUBLISH, QUERY, RECOVER, ADMIN, BEACON = "publish", "query", "recover", "admin",
 SCOPES = (PUBLISH, QUERY, RECOVER, ADMIN, BEACON)
 # What the key of this machine's own command line may do. A beacon key is for web pages, and for them alone.
 LOCAL_SCOPES = (PUBLISH, QUERY, RECOVER, ADMIN)
+# What concerns the data of all tenants. Only the key of this machine's own command line has it: no key that
+# is made for a tenant can do what others would notice.
+OPERATE = "operate"
 
 # The journal keeps decisions under it, and takes nothing else from it.
 RESERVED_SOURCE = "touchledger"
@@ -50,6 +56,23 @@ METHODS = {
     "/touchledger.v1.IngestService/PublishStream": PUBLISH,
     "/touchledger.v1.ScoringService/GetScores": QUERY,
     "/touchledger.v1.ScoringService/GetStatus": QUERY,
+    "/touchledger.v1.ScoringService/GetSeries": QUERY,
+    "/touchledger.v1.ScoringService/GetJourney": QUERY,
+    "/touchledger.v1.ScoringService/GetBridge": QUERY,
+    "/touchledger.v1.ScoringService/GetLineage": QUERY,
+    "/touchledger.v1.ScoringService/WatchScores": QUERY,
+    "/touchledger.v1.ProjectionService/GetProjections": OPERATE,
+    "/touchledger.v1.ProjectionService/RebuildProjection": OPERATE,
+    "/touchledger.v1.ProjectionService/DiffProjection": OPERATE,
+    "/touchledger.v1.ProjectionService/SwitchProjection": OPERATE,
+    "/touchledger.v1.ProjectionService/RollBackProjection": OPERATE,
+    "/touchledger.v1.AlertService/PutAlertRule": ADMIN,
+    "/touchledger.v1.AlertService/ListAlertRules": QUERY,
+    "/touchledger.v1.AlertService/RemoveAlertRule": ADMIN,
+    "/touchledger.v1.AlertService/ListAlerts": QUERY,
+    "/touchledger.v1.AlertService/BackTest": QUERY,
+    "/touchledger.v1.AlertService/WatchAlerts": QUERY,
+    "/touchledger.v1.AlertService/ListAlertDeliveries": QUERY,
     "/touchledger.v1.TouchpointCatalogService/DefineTouchpoint": ADMIN,
     "/touchledger.v1.TouchpointCatalogService/ChangeTouchpoint": ADMIN,
     "/touchledger.v1.TouchpointCatalogService/RetireTouchpoint": ADMIN,
@@ -114,6 +137,7 @@ class Caller:
 class _Known:
     """A key as it was looked up; without a caller it is nobody's."""
 
+    key_id: str
     caller: Caller | None
     secret_digest: bytes
     # On the wall clock; None means never.
@@ -139,6 +163,8 @@ class Access:
         self._known: OrderedDict[str, _Known] = OrderedDict()
         # Apart from the others, so that guessing drives no good key out.
         self._unknown: OrderedDict[str, _Known] = OrderedDict()
+        # What was shown with the right secret, and the look-up that said so: good as long as that one is.
+        self._shown: OrderedDict[str, _Known] = OrderedDict()
         self._wanted: dict[str, asyncio.Future[_Known]] = {}
         self._looking: asyncio.Task[None] | None = None
 
@@ -146,11 +172,27 @@ class Access:
         """The caller, by the metadata "authorization: Bearer KEY"."""
         for name, value in metadata or ():
             if name == "authorization":
-                scheme = BEARER.fullmatch(str(value))
-                return await self.admit_key(scheme[1] if scheme else "", scope)
+                return await self.admit_bearer(str(value), scope)
         raise Unauthenticated("Bearer KEY", field="authorization", got="nothing")
 
+    async def admit_bearer(self, shown: str, scope: str) -> Caller:
+        """The caller, by "Bearer KEY"."""
+        known = self._shown.get(shown)
+        if (
+            known is None
+            or self._known.get(known.key_id) is not known
+            or not known.is_fresh()
+            or known.has_expired()
+        ):
+            scheme = BEARER.fullmatch(shown)
+            known = await self._proven(scheme[1] if scheme else "")
+            self._remember_shown(shown, known)
+        return _allowed(known, scope)
+
     async def admit_key(self, key: str, scope: str) -> Caller:
+        return _allowed(await self._proven(key), scope)
+
+    async def _proven(self, key: str) -> _Known:
         match = KEY.fullmatch(key)
         if match is None:
             raise Unauthenticated(
@@ -161,9 +203,8 @@ class Access:
         known = self._known.get(key_id) or self._unknown.get(key_id)
         if known is None or not known.is_fresh():
             known = await self._look_up(key_id)
-        caller = known.caller
         if (
-            caller is None
+            known.caller is None
             or not hmac.compare_digest(known.secret_digest, digest)
             or known.has_expired()
         ):
@@ -172,11 +213,13 @@ class Access:
                 field="authorization",
                 got="another",
             )
-        if scope not in caller.scopes:
-            raise Forbidden(
-                f"a key with the scope {scope}", field="authorization", got="one without"
-            )
-        return caller
+        return known
+
+    def _remember_shown(self, shown: str, known: _Known) -> None:
+        if len(shown) <= BEARER_CACHED_LENGTH_MAX:
+            self._shown[shown] = known
+            if len(self._shown) > KEYS_CACHED_MAX:
+                self._shown.popitem(last=False)
 
     def forget(self, key_id: str) -> None:
         """Has the key looked up again; other gateways do so within TRUSTED_SECONDS."""
@@ -210,7 +253,7 @@ class Access:
             else:
                 found = {row["key_id"]: _known(row, now) for row in rows}
                 for key_id, waiting in wanted.items():
-                    known = found.get(key_id) or _Known(None, b"", None, now)
+                    known = found.get(key_id) or _Known(key_id, None, b"", None, now)
                     self._remember(key_id, known)
                     waiting.set_result(known)
             await asyncio.sleep(LOOK_UPS_APART_SECONDS)
@@ -237,7 +280,16 @@ class Access:
             raise Unsuitable(f"gateway: local_key_file {file}: got something else, want an API key")
         key_id, secret = match.groups()
         digest = self._keyring.secret_digest(secret)
-        await self._pool.execute(STORE, key_id, digest, "default", "local", list(LOCAL_SCOPES))
+        await self._pool.execute(
+            STORE, key_id, digest, "default", "local", [*LOCAL_SCOPES, OPERATE]
+        )
+
+
+def _allowed(known: _Known, scope: str) -> Caller:
+    caller = known.caller
+    if caller is None or scope not in caller.scopes:
+        raise Forbidden(f"a key with the scope {scope}", field="authorization", got="one without")
+    return caller
 
 
 def new_key() -> tuple[str, str]:
@@ -266,6 +318,7 @@ def _known(row: asyncpg.Record, now: float) -> _Known:
     )
     expires_at = row["expires_at"]
     return _Known(
+        row["key_id"],
         caller,
         row["secret_digest"],
         expires_at.timestamp() if expires_at else None,

@@ -79,8 +79,7 @@ class HttpBeacon:
         caller = await self._admit(request, query)
         if media_type(request) not in TYPES:
             raise unsupported("text/plain or application/json")
-        body = await request.body(bytes_max=BEACON_BYTES_MAX)
-        self._publisher.take(caller, body)
+        body = await self._publisher.body(request, caller, bytes_max=BEACON_BYTES_MAX)
         document = decode(body, brackets_max=BEACON_BRACKETS_MAX)
         many = isinstance(document, list)
         results = await self._publisher.publish(

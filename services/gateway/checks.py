@@ -5,22 +5,26 @@ days, histories after years.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from functools import lru_cache, partial
 from importlib.resources import files
-from itertools import product
-from operator import attrgetter
+from itertools import chain, product
+from operator import attrgetter, methodcaller
 from typing import Any
 
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.protobuf.unknown_fields import UnknownFieldSet
 
+from services.chassis.wire import varint
+from services.gateway.shallow import AMENDMENTS, batch_of
+from services.gateway.shallow import BODIES as SHALLOW_BODIES
 from touchledger.v1 import events_pb2 as pb
 from touchledger.v1.problem_pb2 import Problem
 
@@ -29,6 +33,7 @@ GOT_CHARACTERS_MAX = 80
 ENTRIES_MAX = 64
 SIGNALS_MAX = 50
 DAYS_MAX = 366
+NANOSECONDS = 1_000_000_000
 # 1900-01-01 to 2999-12-31: older or later is a broken clock. (The ends of what Timestamp can say, the years 1
 # and 9999, would reach PostgreSQL as minus and plus infinity.)
 SECONDS_MIN, SECONDS_MAX = -2_208_988_800, 32_503_679_999
@@ -72,9 +77,12 @@ TOUCHPOINT_NEEDED = {
     ),
     *("failure", "remedy", "goodwill", "recovery_closed"),
 }
-AMENDMENTS = {"correction", "retraction"}
 # What other bodies need.
-NEEDED_BESIDE = {"recognition": "staff", "customer_profile": "customer"}
+NEEDED_BESIDE = {
+    "recognition": "staff",
+    "customer_profile": "customer",
+    "staff_profile": "staff",
+}
 # What a person who knows the event can mend: such an event is kept in quarantine, another one is rejected.
 # The INVALID_ ones and WRONG_TYPE are what JSON can say and protobuf can't (event_json.py). Unknown fields
 # and NUL are faults of the source's program rather than of an event: who writes it is told at once. Whatever
@@ -87,27 +95,32 @@ MENDABLE = frozenset(
         *("VALUE_OUTSIDE_SCALE", "WRONG_METRIC", "BAD_BAND"),
         *("INVALID_NAME", "INVALID_NUMBER", "INVALID_TIME", "INVALID_DURATION", "WRONG_TYPE"),
         # What a webhook's mapping, or its adapter, can't read: see adapters/.
-        *("BAD_EXPRESSION", "TOO_COSTLY", "ADAPTER_FAILED"),
+        *("BAD_EXPRESSION", "TOO_COSTLY", "ADAPTER_FAILED", "MAPPING_GIVEN_UP"),
     }
 )
 
 
-def checked(events: Sequence[pb.Event]) -> list[bytes | Problem]:
-    """For each event its encoding, or why it is refused, the first reason found."""
-    encodings = encoded_if_good(events)
-    return [_checked(event) for event in events] if encodings is None else [*encodings]
-
-
-def _checked(event: pb.Event) -> bytes | Problem:
-    encodings = encoded_if_good((event,))
-    if encodings is not None:
-        return encodings[0]
-    return problem_of(event) or event.SerializeToString(deterministic=True)
+def checked(event: pb.Event) -> "Good | Problem":
+    """The event, or why it is refused, the first reason found."""
+    encoding = event.SerializeToString(deterministic=True)
+    known = not has_unknown_fields(event, len(encoding))
+    if not known:
+        event.ParseFromString(encoding)
+    one = batch_of([encoding])
+    quick = good(one.events, one.encodings) if known else None
+    return quick or problem_of(event) or _columns(one.events, one.encodings)
 
 
 def problems_of(events: Sequence[pb.Event]) -> list[Problem | None]:
-    """The same, where the encodings are not wanted: None is good."""
-    return [each if isinstance(each, Problem) else None for each in checked(events)]
+    """The same of each; None is good."""
+    found = map(checked, events)
+    return [each if isinstance(each, Problem) else None for each in found]
+
+
+def has_unknown_fields(message: Message, size: int) -> bool:
+    """Drops them. size: of the message as it is encoded."""
+    message.DiscardUnknownFields()
+    return message.ByteSize() != size
 
 
 def problem_of(event: pb.Event) -> Problem | None:
@@ -221,6 +234,8 @@ def body(event: pb.Event) -> Problem | None:
         return problem("MISSING", "staff", "nothing", "who was recognised")
     if said == "customer_profile" and not event.customer:
         return problem("MISSING", "customer", "nothing", "whose profile it is")
+    if said == "staff_profile" and not event.staff:
+        return problem("MISSING", "staff", "nothing", "whose profile it is")
     return None
 
 
@@ -452,240 +467,284 @@ CHECKS = (
 )
 
 
-# The quick way, for the good events that nearly all are: one pass over them without a word. What it accepts,
-# the table accepts; the rest it leaves to the table. Its rules are made of the same limits, once for a type.
-# Fields of a kind are read by name in one step: ListFields costs as much as all of it, since it sorts.
+# The quick way, for the good events that nearly all are: column by column over some of them, without a word.
+# What it accepts, the table accepts; the rest it leaves to the table. Its rules are made of the same limits,
+# once for a type.
 # Of those seen last. Places, prices and the scales of answers come again and again. Longer ones, which would
 # fill the memory, are left to the table.
 CACHED_MAX = 4096
 CACHED_LENGTH_MAX = 1024
 
 
-def encoded_if_good(events: Sequence[pb.Event]) -> list[bytes] | None:
-    """Their encodings, where the table would find nothing in any of them. None says nothing of them."""
-    lines, encodings = list[str](), list[bytes]()
-    for event in events:
-        kind = event.WhichOneof("body") or ""
-        rules = BODIES.get(kind)
-        if rules is None or not _follow(rules, getattr(event, kind), lines):
+@dataclass(frozen=True, slots=True)
+class Good:
+    """Events that were checked: shallow, with the encodings they were published with, and some columns."""
+
+    events: Sequence[Any]
+    encodings: Sequence[bytes]
+    bodies: Sequence[str]
+    customers: Sequence[str]
+    # Encoded; empty where there is nothing in it.
+    personal: Sequence[bytes]
+    # Of occurred_at.
+    seconds: Sequence[int]
+    nanos: Sequence[int]
+
+
+def good(events: Sequence[Any], encodings: Sequence[bytes]) -> Good | None:
+    """Shallow events without unknown fields; None says that the table might find something in one."""
+    if max(map(len, encodings)) > EVENT_BYTES_MAX:
+        return None
+    ids, touchpoints, customers, *others, places, personal, maps = zip(
+        *map(ENVELOPE, events), strict=True
+    )
+    # What has to be one line. It is collected, and looked at together.
+    lines = [*ids, *customers, *chain.from_iterable(others)]
+    moments = [event.occurred_at for event in events]
+    seconds, nanos = [each.seconds for each in moments], [each.nanos for each in moments]
+    bodies = [*map(WHICH_BODY, events)]
+    if (
+        not all(ids)
+        # 1970 is also what one that is not set reads as.
+        or not all(seconds)
+        or not SECONDS_MIN <= min(seconds) <= max(seconds) <= SECONDS_MAX
+        or not 0 <= min(nanos) <= max(nanos) < NANOSECONDS
+        or not all(map(_is_touchpoint, set(touchpoints)))
+        or not all(map(_is_place, set(places)))
+        or any(map(WHICH_REFUSED, events))
+        or any(map(HAS_SEALED, events))
+        or not _are_maps(maps, _is_attribute)
+        or not _are_personal([*filter(None, personal)], lines)
+    ):
+        return None
+    for body in set(bodies):
+        rules = BODIES.get(body)
+        if rules is None:
             return None
-        texts, moment = LINES(event), event.occurred_at
-        lines += texts
-        if (
-            not texts[0]
-            or not getattr(event, NEEDED[kind])
-            # 1970 is also what one that is not set reads as.
-            or not (moment.seconds and _is_time(moment))
-            or len(touchpoint := event.touchpoint) > CHARACTERS_MAX
-            or not _is_touchpoint(touchpoint)
-            or (event.HasField("place") and not _is_place(event.place))
-            or event.HasField("amends")
-            or event.HasField("sealed_personal")
-            or event.HasField("intake")
-        ):
+        of_it = [event for event, each in zip(events, bodies, strict=True) if each == body]
+        if not all(map(attrgetter(NEEDED[body]), of_it)):
             return None
-        encoding = event.SerializeToString(deterministic=True)
-        size = len(encoding)
-        if size > EVENT_BYTES_MAX:
+        if not _follow(rules, [*map(attrgetter(body), of_it)], lines):
             return None
-        # Then no text in it can be too long for an attribute, and none holds a NUL.
-        is_plain = size <= ATTRIBUTE_CHARACTERS_MAX and b"\0" not in encoding
-        if not _is_map(event.attributes, is_plain):
-            return None
-        if event.HasField("personal"):
-            personal = event.personal
-            lines.append(personal.contact)
-            if not _is_map(personal.attributes, is_plain):
-                return None
-            if not is_plain and not _are_words(personal.comment):
-                return None
-        event.DiscardUnknownFields()
-        if event.ByteSize() != size:
-            # There were some. The table says which.
-            event.ParseFromString(encoding)
-            return None
-        encodings.append(encoding)
-    return encodings if _are_lines(lines) else None
+    if not _are_lines(lines):
+        return None
+    return Good(events, encodings, bodies, customers, personal, seconds, nanos)
+
+
+def _columns(events: Sequence[Any], encodings: Sequence[bytes]) -> Good:
+    return Good(
+        events,
+        encodings,
+        [*map(WHICH_BODY, events)],
+        [event.customer for event in events],
+        [event.personal for event in events],
+        [event.occurred_at.seconds for event in events],
+        [event.occurred_at.nanos for event in events],
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the fields of a type must be, beside numbers and yes or no, which may be anything."""
+    """What the fields of a body must be, beside numbers and yes or no, which may be anything."""
 
-    # What the table has for the type as a whole.
-    special: Callable[[Any, str], Problem | None] | None
-    # Text of one line. It is collected, and looked at together.
-    lines: Callable[[Any], tuple[str, ...]] | None
-    enums: Callable[[Any], tuple[int, ...]] | None
+    # Reads all fields that are named below, in their order.
+    read: Callable[[Any], tuple[Any, ...]]
+    enums: int
     # All that the enumerations can be together.
     known: frozenset[tuple[int, ...]]
-    # By name, where they are set.
-    messages: tuple[tuple[str, Callable[[Any], bool]], ...]
-    # Maps and repeated messages by name.
-    many: tuple[tuple[str, Callable[[Any], bool]], ...]
+    # Text of one line.
+    lines: int
+    # Messages by name; what is said of one that is there, and whether one that is empty is good.
+    messages: tuple[tuple[str, Callable[[bytes], bool], bool], ...]
+    # Repeated messages and maps, by what is said of all that stand in a column of them.
+    many: tuple[Callable[[Sequence[Sequence[bytes]]], bool], ...]
+    # What the table has for the type as a whole.
+    special: Callable[[Any], bool] | None
 
     @classmethod
     def of(cls, kind: Any) -> "Rules":
         """By a descriptor, whose type is private."""
-        strings = list[str]()
-        enums = dict[str, list[int]]()
-        messages, many = list[tuple[str, Callable[[Any], bool]]](), []
-        for field in kind.fields:
-            if field.enum_type:
-                enums[field.name] = list(field.enum_type.values_by_number)
-            elif field.type == FieldDescriptor.TYPE_STRING:
-                strings.append(field.name)
-            elif field.message_type and field.message_type.GetOptions().map_entry:
-                many.append((field.name, _is_short_map))
-            elif field.message_type and field.is_repeated:
-                many.append((field.name, partial(_are_all, QUICK[field.message_type.name])))
-            elif field.message_type:
-                messages.append((field.name, QUICK[field.message_type.name]))
+        enums = {
+            field.name: list(field.enum_type.values_by_number)
+            for field in kind.fields
+            if field.enum_type
+        }
+        lines = [field.name for field in kind.fields if field.type == FieldDescriptor.TYPE_STRING]
+        deep = [field for field in kind.fields if field.message_type]
+        messages = [field for field in deep if not field.is_repeated]
+        many = [field for field in deep if field.is_repeated]
         return cls(
-            special=TYPES.get(kind.name),
-            lines=_getter(strings),
-            enums=_getter(list(enums)),
+            read=_getter([*enums, *lines, *(field.name for field in (*messages, *many))]),
+            enums=len(enums),
             known=frozenset(product(*enums.values())),
-            messages=tuple(messages),
-            many=tuple(many),
+            lines=len(lines),
+            messages=tuple(
+                (field.name, QUICK[field.message_type.name], field.message_type.name in GOOD_EMPTY)
+                for field in messages
+            ),
+            many=tuple(
+                partial(_are_maps, is_good=_is_short)
+                if field.message_type.GetOptions().map_entry
+                else partial(_are_all, QUICK[field.message_type.name])
+                for field in many
+            ),
+            special=_special(kind),
         )
 
 
-def _getter(names: list[str]) -> Callable[[Any], tuple[Any, ...]] | None:
+def _getter(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
     if len(names) == 1:
         # attrgetter would give the value itself.
         return lambda message: (getattr(message, names[0]),)
-    return attrgetter(*names) if names else None
+    return attrgetter(*names) if names else lambda _: ()
 
 
-def _follow(rules: Rules, message: Any, lines: list[str]) -> bool:
-    if rules.enums is not None and rules.enums(message) not in rules.known:
+def _special(kind: Any) -> Callable[[Any], bool] | None:
+    rule = TYPES.get(kind.name)
+    if rule is None:
+        return None
+    if kind.name in LOOK_INSIDE:
+        whole = GetMessageClass(kind)
+        return lambda body: rule(whole.FromString(body.SerializeToString()), "") is None
+    return lambda body: rule(body, "") is None
+
+
+def _follow(rules: Rules, bodies: Sequence[Any], lines: list[str]) -> bool:
+    columns = [*zip(*map(rules.read, bodies), strict=True)]
+    enums, columns = columns[: rules.enums], columns[rules.enums :]
+    if enums and not set(zip(*enums, strict=True)) <= rules.known:
         return False
-    if rules.lines is not None:
-        lines += rules.lines(message)
-    for name, is_good in rules.messages:
-        if message.HasField(name) and not is_good(getattr(message, name)):
+    lines += chain.from_iterable(columns[: rules.lines])
+    columns = columns[rules.lines :]
+    for (name, is_good, is_good_empty), column in zip(rules.messages, columns, strict=False):
+        values = set(column)
+        if b"" in values:
+            values.remove(b"")
+            if not is_good_empty and any(
+                body.HasField(name) for body, value in zip(bodies, column, strict=True) if not value
+            ):
+                return False
+        if not all(map(is_good, values)):
             return False
-    for name, is_good in rules.many:
-        if not is_good(getattr(message, name)):
+    for are_good, column in zip(rules.many, columns[len(rules.messages) :], strict=True):
+        if not are_good(column):
             return False
-    return rules.special is None or rules.special(message, "") is None
+    return rules.special is None or all(map(rules.special, bodies))
 
 
 def _are_lines(texts: list[str]) -> bool:
     # What is not printable is a control character, or it is rare.
-    return max(map(len, texts), default=0) <= CHARACTERS_MAX and "".join(texts).isprintable()
+    return max(map(len, texts)) <= CHARACTERS_MAX and "".join(texts).isprintable()
 
 
-def _are_words(text: str) -> bool:
-    return len(text) <= LONGER["PersonalData.comment"] and "\0" not in text
-
-
-def _are_all(is_good: Callable[[Any], bool], messages: Iterable[Any]) -> bool:
-    return all(map(is_good, messages))
-
-
-def _is_map(entries: Mapping[str, str], is_plain: bool) -> bool:
-    """is_plain: it is known that no value is too long or holds a NUL."""
-    return not entries or (
-        _are_short_keys(entries)
-        and (
-            is_plain
-            or all(
-                len(value) <= ATTRIBUTE_CHARACTERS_MAX and "\0" not in value
-                for value in entries.values()
-            )
-        )
+def _are_personal(encoded: Sequence[bytes], lines: list[str]) -> bool:
+    """Nothing of it is remembered."""
+    if not encoded:
+        return True
+    comments, contacts, maps = zip(
+        *map(PERSONAL, map(pb.PersonalData.FromString, encoded)), strict=True
     )
-
-
-def _is_short_map(entries: Mapping[str, str]) -> bool:
-    return not entries or (_are_short_keys(entries) and _are_lines(list(entries.values())))
-
-
-def _are_short_keys(entries: Mapping[str, str]) -> bool:
+    lines += contacts
     return (
-        len(entries) <= ENTRIES_MAX
-        and max(map(len, entries)) <= MAP_KEY_CHARACTERS_MAX
-        and _are_keys(tuple(entries))
+        max(map(len, comments)) <= LONGER["PersonalData.comment"]
+        and "\0" not in "".join(comments)
+        and all(_is_map(each, ATTRIBUTE_CHARACTERS_MAX) for each in filter(None, maps))
     )
+
+
+def _is_map(entries: Mapping[str, str], longest: int) -> bool:
+    return len(entries) <= ENTRIES_MAX and all(
+        0 < len(key) <= MAP_KEY_CHARACTERS_MAX
+        and key.isprintable()
+        and len(value) <= longest
+        and "\0" not in value
+        for key, value in entries.items()
+    )
+
+
+def _are_all(is_good: Callable[[bytes], bool], column: Sequence[Sequence[bytes]]) -> bool:
+    # Many are the same.
+    return all(map(is_good, set(chain.from_iterable(column))))
+
+
+def _are_maps(column: Sequence[Sequence[bytes]], is_good: Callable[[bytes], bool]) -> bool:
+    return max(map(len, column)) <= ENTRIES_MAX and _are_all(is_good, column)
 
 
 # From here on: nothing that is cached is personal.
 @lru_cache(CACHED_MAX)
-def _are_keys(keys: tuple[str, ...]) -> bool:
-    return all(key and key.isprintable() for key in keys)
-
-
-@lru_cache(CACHED_MAX)
-def _is_touchpoint(name: str) -> bool:
+def _is_known_touchpoint(name: str) -> bool:
     return not name or TOUCHPOINT.fullmatch(name) is not None
 
 
-@lru_cache(CACHED_MAX)
-def _is_amount(text: str) -> bool:
-    return DECIMAL.fullmatch(text) is not None
+def _is_touchpoint(name: str) -> bool:
+    return len(name) <= CHARACTERS_MAX and _is_known_touchpoint(name)
 
 
-@lru_cache(CACHED_MAX)
-def _is_currency(text: str) -> bool:
-    return CURRENCY.fullmatch(text) is not None
+def _quick(is_good: Callable[[bytes], bool]) -> Callable[[bytes], bool]:
+    """Remembers what it said of those that are not long, and takes no longer ones."""
+    known = lru_cache(CACHED_MAX)(is_good)
+    CACHES.append(known)
+    return lambda encoded: len(encoded) <= CACHED_LENGTH_MAX and known(encoded)
 
 
-@lru_cache(CACHED_MAX)
-def _is_known_place(encoded: bytes) -> bool:
-    return _is_good(pb.Place.FromString(encoded), PLACE)
+def _by_the_table(kind: type[Message]) -> Callable[[bytes], bool]:
+    def is_good(encoded: bytes) -> bool:
+        message = kind.FromString(encoded)
+        return next(_nul(message, ""), None) is None and next(_fields(message, "."), None) is None
+
+    return is_good
 
 
-@lru_cache(CACHED_MAX)
-def _is_known_signal(encoded: bytes) -> bool:
-    return _is_good(pb.Signal.FromString(encoded), SIGNAL)
+def _is_money(encoded: bytes) -> bool:
+    got = pb.Money.FromString(encoded)
+    return bool(DECIMAL.fullmatch(got.amount) and CURRENCY.fullmatch(got.currency))
 
 
-def _is_good(got: Message, rules: Rules) -> bool:
-    lines = list[str]()
-    return _follow(rules, got, lines) and _are_lines(lines)
+def _is_time(encoded: bytes) -> bool:
+    return _timestamp(Timestamp.FromString(encoded), "") is None
 
 
-def _is_place(got: pb.Place) -> bool:
-    encoded = got.SerializeToString()
-    return len(encoded) <= CACHED_LENGTH_MAX and _is_known_place(encoded)
+def _is_duration(encoded: bytes) -> bool:
+    return _duration(Duration.FromString(encoded), "") is None
 
 
-def _is_signal(got: pb.Signal) -> bool:
-    encoded = got.SerializeToString()
-    return len(encoded) <= CACHED_LENGTH_MAX and _is_known_signal(encoded)
+def _is_entry(longest: int, encoded: bytes) -> bool:
+    """Of a map: text by text."""
+    [(key, value)] = pb.Event.FromString(
+        ATTRIBUTES + varint(len(encoded)) + encoded
+    ).attributes.items()
+    return _is_map({key: value}, longest) and (longest > CHARACTERS_MAX or value.isprintable())
 
 
-def _is_money(got: pb.Money) -> bool:
-    amount, currency = got.amount, got.currency
-    return max(len(amount), len(currency)) <= CHARACTERS_MAX and (
-        _is_amount(amount) and _is_currency(currency)
-    )
-
-
-def _is_time(got: Timestamp) -> bool:
-    return SECONDS_MIN <= got.seconds <= SECONDS_MAX and 0 <= got.nanos < 1_000_000_000
-
-
-def _is_duration(got: Duration) -> bool:
-    return 0 <= got.seconds <= DAYS_MAX * 86_400 and 0 <= got.nanos < 1_000_000_000
-
-
-QUICK: dict[str, Callable[[Any], bool]] = {
-    "Timestamp": _is_time,
-    "Duration": _is_duration,
-    "Money": _is_money,
-    "Signal": _is_signal,
+# Event.attributes, as on the wire: all maps are of text by text.
+ATTRIBUTES = b"\x4a"
+CACHES: list[Any] = [_is_known_touchpoint]
+QUICK: dict[str, Callable[[bytes], bool]] = {
+    "Timestamp": _quick(_is_time),
+    "Duration": _quick(_is_duration),
+    "Money": _quick(_is_money),
+    "Signal": _quick(_by_the_table(pb.Signal)),
 }
-PLACE, SIGNAL = Rules.of(pb.Place.DESCRIPTOR), Rules.of(pb.Signal.DESCRIPTOR)
-LINES = attrgetter("event_id", "customer", "correlation_id", "causation_id", "staff")
+_is_place = _quick(_by_the_table(pb.Place))
+_is_attribute = _quick(partial(_is_entry, ATTRIBUTE_CHARACTERS_MAX))
+_is_short = _quick(partial(_is_entry, CHARACTERS_MAX))
+# What says nothing where it is empty: of the others, one that is empty lacks something.
+GOOD_EMPTY = {name for name, is_good in QUICK.items() if is_good(b"")}
+# Types whose rule looks into messages in them.
+LOOK_INSIDE = {"PublicPost"}
+ENVELOPE = attrgetter(
+    *("event_id", "touchpoint", "customer", "correlation_id", "causation_id", "staff"),
+    *("place", "personal", "attributes"),
+)
+HAS_SEALED = methodcaller("HasField", "sealed_personal")
+WHICH_BODY, WHICH_REFUSED = (
+    methodcaller("WhichOneof", "body"),
+    methodcaller("WhichOneof", "refused"),
+)
+PERSONAL = attrgetter("comment", "contact", "attributes")
 # Amendments are rare, and left to the table.
-BODIES = {
-    field.name: Rules.of(field.message_type)
-    for field in pb.Event.DESCRIPTOR.oneofs_by_name["body"].fields
-    if field.name not in AMENDMENTS
-}
+BODIES = {field.name: Rules.of(field.message_type) for field in SHALLOW_BODIES}
 # What a body needs of the envelope; where that is nothing more, what all need.
 NEEDED = {
     name: "touchpoint" if name in TOUCHPOINT_NEEDED else NEEDED_BESIDE.get(name, "event_id")

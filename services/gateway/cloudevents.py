@@ -94,8 +94,7 @@ class HttpCloudEvents:
                     f"{STRUCTURED}, {BATCH}, or ce- headers with application/json or "
                     "application/protobuf"
                 )
-        body = await request.body(bytes_max=BATCH_BYTES_MAX)
-        self._publisher.take(caller, body)
+        body = await self._publisher.body(request, caller, bytes_max=BATCH_BYTES_MAX)
         if kind == STRUCTURED:
             items = [decode(body)]
         elif kind == BATCH:

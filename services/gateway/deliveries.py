@@ -16,6 +16,7 @@ from services.chassis.errors import place_of, translate
 from services.chassis.postgres import Pool
 from services.gateway.adapters.adapter import Delivery
 from services.gateway.keyring import Keyring
+from services.gateway.turns import Due, Turns
 from services.gateway.webhooks import Webhook
 from touchledger.v1 import webhooks_pb2 as pb
 
@@ -40,34 +41,74 @@ STORE = """
 INSERT INTO gateway.delivery (webhook_id, received_at, content, due_at) VALUES ($1, $2, $3, now())
 RETURNING delivery_id
 """
+# From webhook to webhook through the index, so that it costs the same however much waits for each.
+DUE = """
+WITH RECURSIVE waits (webhook_id) AS (
+    (SELECT webhook_id FROM gateway.delivery WHERE due_at IS NOT NULL ORDER BY webhook_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT d.webhook_id FROM gateway.delivery AS d
+             WHERE d.due_at IS NOT NULL AND d.webhook_id > waits.webhook_id
+             ORDER BY d.webhook_id LIMIT 1)
+      FROM waits WHERE waits.webhook_id IS NOT NULL)
+SELECT w.tenant, w.webhook_id, due.deliveries
+  FROM waits JOIN gateway.webhook AS w USING (webhook_id)
+ CROSS JOIN LATERAL (
+    SELECT count(*) AS deliveries
+      FROM (SELECT FROM gateway.delivery AS d
+             WHERE d.webhook_id = w.webhook_id AND d.unanswered = 0 AND d.due_at <= now()
+             ORDER BY d.due_at LIMIT $1) AS some_of_it
+    ) AS due
+ WHERE w.deleted_at IS NULL AND due.deliveries > 0
+"""
 # Only who holds a row's lock takes it in hand, and from then on due_at keeps others away.
 TAKE = """
-WITH due AS MATERIALIZED (
+WITH next AS MATERIALIZED (
     SELECT d.delivery_id
-      FROM gateway.delivery AS d JOIN gateway.webhook AS w USING (webhook_id)
-     WHERE d.due_at <= now() AND w.deleted_at IS NULL
-     ORDER BY d.due_at LIMIT $1
-       FOR UPDATE OF d SKIP LOCKED)
+      FROM unnest($1::text[], $2::integer[]) AS share (webhook_id, deliveries)
+     CROSS JOIN LATERAL (
+        SELECT delivery_id FROM gateway.delivery
+         WHERE webhook_id = share.webhook_id AND unanswered = 0 AND due_at <= now()
+         ORDER BY due_at LIMIT share.deliveries
+           FOR UPDATE SKIP LOCKED) AS d)
 UPDATE gateway.delivery AS d
-   SET due_at = now() + make_interval(secs => $2), attempts = d.attempts + 1
-  FROM due
- WHERE d.delivery_id = due.delivery_id
-RETURNING d.delivery_id, d.webhook_id, d.received_at, d.content, d.attempts
+   SET due_at = now() + make_interval(secs => $3), attempts = d.attempts + 1, unanswered = d.unanswered + 1
+  FROM gateway.webhook AS w
+ WHERE d.delivery_id = ANY (ARRAY(SELECT delivery_id FROM next)) AND w.webhook_id = d.webhook_id
+RETURNING d.delivery_id, d.webhook_id, w.tenant, d.received_at, d.content, d.attempts, d.unanswered
+"""
+TAKE_ONE_ALONE = """
+WITH next AS MATERIALIZED (
+    SELECT delivery_id FROM gateway.delivery
+     WHERE due_at <= now() AND unanswered > 0
+     ORDER BY due_at LIMIT 1
+       FOR UPDATE SKIP LOCKED)
+UPDATE gateway.delivery AS d
+   SET due_at = now() + make_interval(secs => $1), attempts = d.attempts + 1, unanswered = d.unanswered + 1
+  FROM gateway.webhook AS w
+ WHERE d.delivery_id = ANY (ARRAY(SELECT delivery_id FROM next)) AND w.webhook_id = d.webhook_id
+RETURNING d.delivery_id, d.webhook_id, w.tenant, d.received_at, d.content, d.attempts, d.unanswered
 """
 FINISH = """
 WITH done AS (
-    UPDATE gateway.delivery SET due_at = NULL WHERE delivery_id = ANY($2::bigint[]))
+    UPDATE gateway.delivery SET due_at = NULL, unanswered = 0 WHERE delivery_id = ANY($2::bigint[]))
 UPDATE gateway.webhook
    SET deliveries = deliveries + $3, empty = empty + $4, recorded = recorded + $5,
        duplicates = duplicates + $6, quarantined = quarantined + $7, rejected = rejected + $8,
        conflicts = conflicts + $9
  WHERE webhook_id = $1
 """
+# Not where another gateway has taken it over meanwhile, or has told its outcome.
 PUT_BACK = """
-UPDATE gateway.delivery SET due_at = now() + make_interval(secs => $2) WHERE delivery_id = ANY($1::bigint[])
+UPDATE gateway.delivery AS d
+   SET due_at = now() + make_interval(secs => $3),
+       attempts = d.attempts - CASE WHEN $4 THEN 0 ELSE 1 END,
+       unanswered = d.unanswered - CASE WHEN $5 THEN 1 ELSE 0 END
+  FROM unnest($1::bigint[], $2::integer[]) AS taken (delivery_id, attempts)
+ WHERE d.delivery_id = taken.delivery_id AND d.attempts = taken.attempts AND d.due_at IS NOT NULL
+   AND d.unanswered > 0
 """
 PAGE = """
-SELECT delivery_id, webhook_id, received_at, content, attempts
+SELECT delivery_id, webhook_id, received_at, content, unanswered
   FROM gateway.delivery
  WHERE webhook_id = $1 AND due_at IS NULL AND (received_at, delivery_id) > ($2, $3)
  ORDER BY received_at, delivery_id LIMIT $4
@@ -91,6 +132,8 @@ class Deliveries:
     def __init__(self, pool: Pool, keyring: Keyring) -> None:
         self._pool = pool
         self._keyring = keyring
+        self._turns = Turns()
+        self._one_alone_next = False
 
     async def store(self, webhook: Webhook, delivery: Delivery) -> int:
         """Its id, once it is durable."""
@@ -102,8 +145,27 @@ class Deliveries:
         return delivery_id
 
     async def take(self) -> list[asyncpg.Record]:
-        """Some that are due, of any webhooks; no other gateway takes them for IN_HAND_SECONDS_MAX."""
-        return await self._pool.fetch(TAKE, IN_HAND_MAX, IN_HAND_SECONDS_MAX)
+        """Some that are due, by turns; no other gateway takes them for IN_HAND_SECONDS_MAX.
+
+        One that a gateway has begun before and told nothing of comes alone, and every other time: whatever
+        ended that gateway harms none beside it, and however many there are, the others get on.
+        """
+        for _ in range(2):
+            alone, self._one_alone_next = self._one_alone_next, not self._one_alone_next
+            if alone:
+                rows = await self._pool.fetch(TAKE_ONE_ALONE, IN_HAND_SECONDS_MAX)
+            else:
+                rows = await self._take_by_turns()
+            if rows:
+                return rows
+        return []
+
+    async def _take_by_turns(self) -> list[asyncpg.Record]:
+        due = await self._pool.fetch(DUE, IN_HAND_MAX)
+        shares = self._turns.shares((Due(*row) for row in due), IN_HAND_MAX)
+        if not shares:
+            return []
+        return await self._pool.fetch(TAKE, [*shares], [*shares.values()], IN_HAND_SECONDS_MAX)
 
     async def page(self, webhook_id: str, after: tuple[datetime, int]) -> list[asyncpg.Record]:
         """Some that were mapped, in the order in which they came after this moment and id."""
@@ -125,8 +187,21 @@ class Deliveries:
             counts.conflicts,
         )
 
-    async def put_back(self, delivery_ids: Sequence[int], *, due_in_seconds: float) -> None:
-        await self._pool.execute(PUT_BACK, delivery_ids, due_in_seconds)
+    async def put_back(
+        self,
+        rows: Sequence[asyncpg.Record],
+        *,
+        due_in_seconds: float,
+        begun: bool = True,
+        answered: bool = True,
+    ) -> None:
+        """What was taken is due again.
+
+        answered: it is known why there is no outcome, such as a journal that is away, so that this is not
+        held against the delivery.
+        """
+        ids, attempts = [row["delivery_id"] for row in rows], [row["attempts"] for row in rows]
+        await self._pool.execute(PUT_BACK, ids, attempts, due_in_seconds, begun, answered)
 
     def opened(self, webhook: Webhook, row: asyncpg.Record) -> Delivery:
         """Raises Corrupt where it was sealed with another secret."""
@@ -160,7 +235,7 @@ class Deliveries:
 
     async def sweep(self, now: datetime) -> None:
         """Deletes what was kept for long enough, and what belonged to webhooks that were deleted."""
-        oldest = now - timedelta(days=KEPT_DAYS)
+        oldest = kept_since(now)
         await self._delete_all(DELETE_OLD, oldest, SWEPT_TOGETHER_MAX)
         await self._delete_all(DELETE_ORPHANS, SWEPT_TOGETHER_MAX)
         await self._pool.execute(DELETE_WEBHOOKS, oldest)
@@ -172,14 +247,19 @@ class Deliveries:
                 return
 
 
+def kept_since(now: datetime) -> datetime:
+    return now - timedelta(days=KEPT_DAYS)
+
+
 def _place(webhook_id: str) -> str:
     return f"webhook:{webhook_id}:delivery"
 
 
-def log_failure(error: Exception, *, doing: str) -> None:
-    """Of work in the background, which goes on."""
+def log_failure(error: Exception, *, doing: str) -> bool:
+    """Of work in the background, which goes on. Whether something was away, so that repeating may help."""
     told = translate(error, method=doing)
     if told is None or not told.retryable:
         log.error("unexpected", doing=doing, error=type(error).__name__, where=place_of(error))
-    else:
-        log.warning("will be repeated", doing=doing, error=type(error).__name__)
+        return False
+    log.warning("will be repeated", doing=doing, error=type(error).__name__)
+    return True

@@ -60,9 +60,11 @@ class EarlyRefusal(grpc.aio.ServerInterceptor):
         except Exception as error:
             return _refusing(error, handler_call_details)
         handler = await continuation(handler_call_details)
-        if handler is None or handler.unary_unary is None:
+        if handler is None or handler.request_streaming:
             # The servicer of a stream takes a place for it before it reads.
             return handler
+        if handler.response_streaming:
+            return self._reading_of_stream(handler, caller)
         return self._reading(handler, caller, handler_call_details)
 
     def _reading(
@@ -76,6 +78,19 @@ class EarlyRefusal(grpc.aio.ServerInterceptor):
                 return await handler.unary_unary(request, context)
 
         return grpc.stream_unary_rpc_method_handler(
+            call, response_serializer=handler.response_serializer
+        )
+
+    def _reading_of_stream(
+        self, handler: grpc.RpcMethodHandler, caller: Caller
+    ) -> grpc.RpcMethodHandler:
+        """The same where the answer is a stream, which its servicer writes to the context."""
+
+        async def call(_: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> None:
+            request = parse(handler, await self._arrivals.read(caller, context))
+            await handler.unary_stream(request, context)
+
+        return grpc.stream_stream_rpc_method_handler(
             call, response_serializer=handler.response_serializer
         )
 

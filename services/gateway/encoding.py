@@ -1,16 +1,15 @@
 """From published events to the bytes that are stored for good: deterministic, no references to people."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import repeat
 
-from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.gateway.access import Caller
-from services.gateway.checks import SECONDS_MAX, SECONDS_MIN
+from services.chassis.wire import varint, with_length
+from services.gateway.checks import SECONDS_MAX, SECONDS_MIN, Good
 from services.gateway.keyring import Keyring
 from touchledger.v1 import events_pb2
-from touchledger.v1.journal_pb2 import AppendEntry
 
 # Literal and versioned: a rename of a field or a class changes no stored byte.
 TOPICS = {
@@ -26,9 +25,16 @@ TOPICS = {
     "recovery_closed": "touchledger.recovery_closed.v1",
     "recognition": "touchledger.recognition.v1",
     "customer_profile": "touchledger.customer_profile.v1",
+    "staff_profile": "touchledger.staff_profile.v1",
     "correction": "touchledger.correction.v1",
     "retraction": "touchledger.retraction.v1",
 }
+# The fields of an AppendEntry, and where it stands in an AppendRequest: number and type as on the wire.
+ENTRY, TOPIC, EVENT = b"\x1a", b"\x12", b"\x1a"
+CONTENT_DIGEST = b"\x22" + varint(32)
+# SealedPersonalData.data. Its key id stays 0, which means that the data is clear.
+SEALED_DATA = b"\x12"
+TOPIC_FIELDS = {kind: with_length(TOPIC, topic.encode()) for kind, topic in TOPICS.items()}
 # A clock that is off by less is left alone, and others are corrected by whole steps: what a message takes on
 # its way, seconds on a bad line, must not move a time.
 CLOCK_STEP_SECONDS = 300
@@ -39,44 +45,56 @@ NANOSECONDS = 1_000_000_000
 INTAKES_CACHED_MAX = 256
 
 
-def encode_batch(
-    events: Sequence[tuple[events_pb2.Event, bytes]],
-    caller: Caller,
-    keyring: Keyring,
-    *,
-    received_at: Timestamp,
-    sent_at: Timestamp | None,
-    adapter: str = "",
-    into: RepeatedCompositeFieldContainer[AppendEntry],
-) -> None:
-    """Adds the entries for the journal of events that were checked, with their encodings. Changes the events.
-
-    The pseudonym takes the customer's place, personal data get their own part, and the intake is added. The
-    digest is of the event as it was published: a repeat under another trust or clock is the same event, and
-    the digest stays the same when keys for sealing change.
-    """
-    tenant, add = caller.tenant, into.add
-    intakes = _Intakes(caller.trust, adapter, received_at, sent_at)
-    digests = keyring.content_digests(tenant, [published for _, published in events])
-    customers = {event.customer for event, _ in events}
-    pseudonyms = dict(zip(customers, keyring.pseudonyms(tenant, customers), strict=True))
-    for (event, _), content_digest in zip(events, digests, strict=True):
-        if customer := event.customer:
+def conceal(good: Good, tenant: str, keyring: Keyring) -> None:
+    """The pseudonym takes the customer's place, and what is personal gets its own part."""
+    known = {*good.customers} - {""}
+    pseudonyms = dict(zip(known, keyring.pseudonyms(tenant, known), strict=True))
+    for event, customer, personal in zip(good.events, good.customers, good.personal, strict=True):
+        if customer:
             event.customer = pseudonyms[customer]
-        if event.HasField("personal"):
-            # Its key id stays 0, which means that it is clear.
-            event.sealed_personal.data = event.personal.SerializeToString(deterministic=True)
+        if personal:
+            event.sealed_personal = with_length(SEALED_DATA, personal)
             event.ClearField("personal")
-        add(
-            event_id=event.event_id,
-            topic=TOPICS[event.WhichOneof("body") or ""],
-            # As the last field, whatever its number: it is the same for most events.
-            event=event.SerializeToString(deterministic=True) + intakes.of(event.occurred_at),
-            content_digest=content_digest,
+
+
+def entries(
+    good: Good, states: Sequence[bytes], tenant: str, keyring: Keyring, intakes: "Intakes"
+) -> bytes:
+    """The entries of an AppendRequest, encoded: with their digests, and the intake added to each state.
+
+    The digest is of the event as it was published: a repeat under another trust or clock is the same event,
+    and the digest stays the same when keys for sealing change.
+    """
+    digests, parts = keyring.content_digests(tenant, good.encodings), list[bytes]()
+    for encoding, body, state, intake, digest in zip(
+        good.encodings, good.bodies, states, intakes.of(good), digests, strict=True
+    ):
+        # As the last field, whatever its number, the intake is the same for most events.
+        rest = b"%b%b%b%b%b%b%b" % (
+            TOPIC_FIELDS[body],
+            EVENT,
+            varint(len(state) + len(intake)),
+            state,
+            intake,
+            CONTENT_DIGEST,
+            digest,
         )
+        event_id = _event_id_field(encoding)
+        # By hand: the library would make an object of each, and copy the event twice.
+        parts += (ENTRY, varint(len(event_id) + len(rest)), event_id, rest)
+    return b"".join(parts)
 
 
-class _Intakes:
+def _event_id_field(published: bytes) -> bytes:
+    """The first field of an encoded event, which an AppendEntry has under the same number."""
+    size, begin = published[1], 2
+    if size >= 128:
+        # 128 characters have 512 bytes at most.
+        size, begin = size - 128 + published[2] * 128, 3
+    return published[: begin + size]
+
+
+class Intakes:
     """What the gateway notes of the events of one call, each as an encoded Event that holds nothing else."""
 
     def __init__(
@@ -86,9 +104,21 @@ class _Intakes:
         self._adapter = adapter
         self._received_at = received_at.ToNanoseconds()
         self._offset_seconds = clock_offset_seconds(received_at, sent_at)
+        # Within these whole seconds it is on time, as nearly all are.
+        self._on_time_from = received_at.seconds - LATE_SECONDS + 1
+        self._on_time_to = received_at.seconds + FUTURE_SECONDS - 1
+        self._on_time = _encoded_intake(trust, adapter, False, False)
 
-    def of(self, occurred_at: Timestamp) -> bytes:
-        seconds, nanos = occurred_at.seconds, occurred_at.nanos
+    def of(self, good: Good) -> Iterable[bytes]:
+        if (
+            not self._offset_seconds
+            and self._on_time_from <= min(good.seconds)
+            and max(good.seconds) <= self._on_time_to
+        ):
+            return repeat(self._on_time, len(good.seconds))
+        return map(self._of, good.seconds, good.nanos)
+
+    def _of(self, seconds: int, nanos: int) -> bytes:
         age = self._received_at - seconds * NANOSECONDS - nanos
         future = -age > FUTURE_SECONDS * NANOSECONDS
         corrected = seconds + self._offset_seconds

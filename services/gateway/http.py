@@ -39,6 +39,7 @@ from services.chassis.errors import (
 from services.chassis.postgres import Unsuitable
 from services.chassis.settings import is_loopback
 from services.gateway.http_body import Bodies, Body
+from services.gateway.limits import Inflating
 from services.gateway.settings import Settings
 from touchledger.v1.problem_pb2 import Problem
 
@@ -73,7 +74,7 @@ CONNECTIONS_MAX = 4096
 CONNECTIONS_WAITING_MAX = 1024
 # Of one HTTP/2 connection.
 STREAMS_MAX = 100
-QUERY_FIELDS_MAX = 32
+QUERY_FIELDS_MAX = 128
 PROBLEM = ("content-type", "application/problem+json")
 JSON = ("content-type", "application/json")
 
@@ -102,17 +103,22 @@ class Request:
         self._body = body
 
     @property
-    def query(self) -> dict[str, str]:
+    def query_pairs(self) -> list[tuple[str, str]]:
+        """The parameters as they came; one may come more than once."""
         if not self._query_string:
-            return {}
+            return []
         try:
-            pairs = parse_qsl(
+            return parse_qsl(
                 self._query_string, keep_blank_values=True, max_num_fields=QUERY_FIELDS_MAX
             )
         except ValueError:
             raise Malformed(
                 f"at most {QUERY_FIELDS_MAX} parameters", code="TOO_MANY", field="query", got="more"
             ) from None
+
+    @property
+    def query(self) -> dict[str, str]:
+        pairs = self.query_pairs
         query = dict(pairs)
         if len(query) != len(pairs):
             raise Malformed(
@@ -133,9 +139,9 @@ class Request:
                 )
         return query
 
-    async def body(self, *, bytes_max: int) -> bytes:
+    async def body(self, *, bytes_max: int, inflating: Inflating) -> bytes:
         """The body, inflated as Content-Encoding says, neither larger nor slower than bounds allow."""
-        return await self._body.read(self.headers, bytes_max=bytes_max)
+        return await self._body.read(self.headers, bytes_max=bytes_max, inflating=inflating)
 
     async def raw_body(self, *, bytes_max: int) -> bytes:
         """The body as it came over the wire, which is what signatures are of."""
@@ -276,7 +282,9 @@ class Routes:
         self._patterns: dict[str, tuple[re.Pattern[str], dict[str, Route]]] = {}
         for route in routes:
             if "{" in route.path:
-                pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(route.path))
+                # The last variable takes all that is left: a slash in it came as %2F, which is decoded here.
+                pattern = re.sub(r"\\{(\w+)\\}$", r"(?P<\1>.+)", re.escape(route.path))
+                pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", pattern)
                 _, methods = self._patterns.setdefault(route.path, (re.compile(pattern), {}))
             else:
                 methods = self._literal.setdefault(route.path, {})

@@ -13,6 +13,7 @@ from typing import Any
 
 from services.chassis.errors import Malformed
 from services.gateway.access import PUBLISH, Access, Caller
+from services.gateway.checks import MENDABLE
 from services.gateway.http import JSON, Request, Response, Route, problem_response
 from services.gateway.http_body import BRACKETS_MAX, refuse_costly, refuse_costly_lines
 from services.gateway.limits import Limits
@@ -152,17 +153,20 @@ class HttpPublisher:
         self._upstream = upstream
 
     async def admit(self, request: Request) -> Caller:
-        authorization = request.headers.get("authorization") or ""
-        return await self._access.admit([("authorization", authorization)], PUBLISH)
+        shown = request.headers.get("authorization") or ""
+        return await self._access.admit_bearer(shown, PUBLISH)
 
-    def take(self, caller: Caller, body: bytes) -> None:
-        """Before the body is parsed, which takes 20 ms of a full batch: a flood would be parsed in vain.
+    async def body(self, request: Request, caller: Caller, *, bytes_max: int) -> bytes:
+        """Refused before it is parsed, which takes 20 ms of a full batch: a flood would be parsed in vain.
 
         Its bytes are counted here, so that what is no event costs its sender as much as what is one.
         """
+        inflating = self._limits.inflating(caller)
+        body = await request.body(bytes_max=bytes_max, inflating=inflating)
         if len(body) >= EARLY_BYTES_MIN:
             self._limits.refuse_early(caller, size=len(body))
         self._limits.take_bytes(caller, len(body))
+        return body
 
     async def publish(
         self,
@@ -175,7 +179,7 @@ class HttpPublisher:
         raw: Callable[[int], bytes],
         query: dict[str, str],
     ) -> list[PublishResult]:
-        """A result for each item, in order. The bytes were counted by `take`.
+        """A result for each item, in order. The bytes were counted by `body`.
 
         read raises EventJsonError; raw gives an item as JSON, as it came, by its index, where it did.
         """
@@ -195,8 +199,7 @@ class HttpPublisher:
                         contents.append(None)
                     except event_json.EventJsonError as error:
                         events.append(error.problem)
-                        came = raw(index)
-                        contents.append(Content(came, EVENT_JSON, _id_in(came)))
+                        contents.append(_kept(raw(index)) if _can_be_mended(error) else None)
                     if now() > pause_at:
                         await asyncio.sleep(0)
                         pause_at = now() + READ_WITHOUT_PAUSE_SECONDS
@@ -224,8 +227,7 @@ class HttpEvents:
         kind = media_type(request)
         if kind not in JSON_TYPES and kind not in LINES_TYPES:
             raise unsupported("application/json or application/x-ndjson")
-        body = await request.body(bytes_max=BATCH_BYTES_MAX)
-        self._publisher.take(caller, body)
+        body = await self._publisher.body(request, caller, bytes_max=BATCH_BYTES_MAX)
         if kind in LINES_TYPES:
             refuse_costly_lines(body)
             lines = [line for line in body.splitlines() if line.strip()]
@@ -318,6 +320,15 @@ def _after_blank(text: str, at: int) -> int:
     match = _BLANK.match(text, at)
     assert match is not None, "it matches nothing, too"
     return match.end()
+
+
+def _can_be_mended(error: event_json.EventJsonError) -> bool:
+    """What can't be is not kept, so that nothing of it need be looked for, which costs as much as parsing."""
+    return error.problem.code in MENDABLE
+
+
+def _kept(came: bytes) -> Content:
+    return Content(came, EVENT_JSON, _id_in(came))
 
 
 def _id_in(item: bytes) -> str:

@@ -200,6 +200,10 @@ class Limits:
         for use in uses:
             use.bytes_left -= size
 
+    def inflating(self, caller: Caller) -> "Inflating":
+        """Held while a body is inflated. Raises Exhausted on entering when the caller's bytes are spent."""
+        return Inflating(self, caller)
+
     def share(self) -> int:
         """The work of a tenant; never less than the largest call, so that everybody gets on."""
         if self.present > 1:
@@ -409,6 +413,39 @@ class PublishCall:
                 self._limits.count_day(use, -self._events)
         self._key.calls -= 1
         self._limits.work -= work
+
+
+class Inflating:
+    """Counts what was inflated in vain: a body that is refused for it has taken as much work as a good one.
+
+    Of a good one the bytes are counted by whoever takes it.
+    """
+
+    __slots__ = ("_caller", "_limits", "bytes")
+
+    def __init__(self, limits: Limits, caller: Caller) -> None:
+        self._limits = limits
+        self._caller = caller
+        # So far.
+        self.bytes = 0
+
+    def __enter__(self) -> "Inflating":
+        now = self._limits.monotonic()
+        for use in (self._limits.key_of(self._caller), self._limits.tenant_of(self._caller, now)):
+            use.fill(now)
+            use.refuse_rates(0, 1)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            now = self._limits.monotonic()
+            self._limits.key_of(self._caller).bytes_left -= self.bytes
+            self._limits.tenant_of(self._caller, now).bytes_left -= self.bytes
 
 
 class Question:

@@ -12,7 +12,7 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 from services.gateway import checks
 from services.gateway.http import Route
 from services.gateway.proto_comments import comments
-from touchledger.v1 import events_pb2, ingest_pb2
+from touchledger.v1 import events_pb2, ingest_pb2, scoring_pb2
 
 VERSION = "1"
 # What is set by the gateway has no place in what is sent.
@@ -48,8 +48,10 @@ SCALARS: dict[int, dict[str, Any]] = {
     FieldDescriptor.TYPE_BOOL: {"type": "boolean"},
     FieldDescriptor.TYPE_BYTES: {"type": "string", "contentEncoding": "base64"},
     FieldDescriptor.TYPE_UINT32: {"type": "integer", "minimum": 0, "maximum": 2**32 - 1},
-    # As protobuf JSON writes it, since JavaScript's numbers end before.
+    # As protobuf JSON writes them, since JavaScript's numbers end before.
     FieldDescriptor.TYPE_UINT64: {"type": "string", "pattern": "^[0-9]{1,20}$"},
+    FieldDescriptor.TYPE_INT64: {"type": "string", "pattern": "^-?[0-9]{1,19}$"},
+    FieldDescriptor.TYPE_DOUBLE: {"type": "number"},
 }
 PROBLEM_DETAILS = {
     "type": "object",
@@ -95,10 +97,12 @@ CLOUD_EVENT = {
 
 def document(routes: Sequence[Route]) -> dict[str, Any]:
     said = comments("events.proto") | comments("ingest.proto") | comments("journal.proto")
-    said |= comments("problem.proto")
+    said |= comments("problem.proto") | comments("scoring.proto")
     schemas: dict[str, Any] = {}
     _add(schemas, events_pb2.DESCRIPTOR.message_types_by_name["Event"], said)
     _add(schemas, ingest_pb2.DESCRIPTOR.message_types_by_name["PublishBatchResponse"], said)
+    for method in scoring_pb2.DESCRIPTOR.services_by_name["ScoringService"].methods:
+        _add(schemas, method.output_type, said, of_answer=True)
     # What the envelope of a CloudEvent says need not be said again.
     in_cloud_event = {name: each for name, each in schemas["Event"].items() if name != "required"}
     schemas |= {
@@ -114,8 +118,8 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
         "info": {
             "title": "Touchledger gateway",
             "version": VERSION,
-            "description": "What POS, call-center and web systems publish customer interactions to. "
-            "The same rules and verdicts as over gRPC.",
+            "description": "What POS, call-center and web systems publish customer interactions to, and "
+            "where scores are asked for. The same rules, verdicts and answers as over gRPC.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "security": [{"key": []}],
@@ -170,21 +174,28 @@ def _operation_id(route: Route) -> str:
     return "_".join([route.method.lower(), *re.findall(r"\w+", route.path)])
 
 
-def _add(schemas: dict[str, Any], descriptor: Descriptor, said: Mapping[str, str]) -> None:
-    """The schema of the message, and of all that it holds."""
+def _add(
+    schemas: dict[str, Any],
+    descriptor: Descriptor,
+    said: Mapping[str, str],
+    *,
+    of_answer: bool = False,
+) -> None:
+    """The schema of the message, and of all that it holds.
+
+    of_answer: a message that is never sent here, so that it has no limits and may get more fields.
+    """
     if descriptor.name in schemas:
         return
-    schema: dict[str, Any] = {
-        "type": "object",
-        "description": said[descriptor.name],
-        "additionalProperties": False,
-        "properties": {},
-    }
+    schema: dict[str, Any] = {"type": "object", "description": said[descriptor.name]}
+    if not of_answer:
+        schema["additionalProperties"] = False
+    schema["properties"] = {}
     # Before its fields, since one may be of its own kind.
     schemas[descriptor.name] = schema
     fields = [each for each in descriptor.fields if each.name not in NOT_SENT]
     for field in fields:
-        told = _field(schemas, descriptor, field, said)
+        told = _field(schemas, descriptor, field, said, of_answer=of_answer)
         schema["properties"][field.json_name] = told | {
             "description": said[f"{descriptor.name}.{field.name}"]
         }
@@ -196,10 +207,20 @@ def _add(schemas: dict[str, Any], descriptor: Descriptor, said: Mapping[str, str
 
 
 def _field(
-    schemas: dict[str, Any], of: Descriptor, field: FieldDescriptor, said: Mapping[str, str]
+    schemas: dict[str, Any],
+    of: Descriptor,
+    field: FieldDescriptor,
+    said: Mapping[str, str],
+    *,
+    of_answer: bool,
 ) -> dict[str, Any]:
     name = f"{of.name}.{field.name}"
     kind = field.message_type
+    if kind is not None and kind.GetOptions().map_entry and of_answer:
+        return {
+            "type": "object",
+            "additionalProperties": SCALARS[kind.fields_by_name["value"].type],
+        }
     if kind is not None and kind.GetOptions().map_entry:
         longest = checks.MAP_VALUE_CHARACTERS_MAX.get(name, checks.CHARACTERS_MAX)
         return {
@@ -211,13 +232,13 @@ def _field(
     if kind is not None and kind.full_name in WELL_KNOWN:
         one = dict(WELL_KNOWN[kind.full_name])
     elif kind is not None:
-        _add(schemas, kind, said)
+        _add(schemas, kind, said, of_answer=of_answer)
         one = {"$ref": f"#/components/schemas/{kind.name}"}
     elif field.enum_type is not None:
         one = _enum(field.enum_type, said)
     else:
         one = dict(SCALARS[field.type])
-        if field.type == FieldDescriptor.TYPE_STRING:
+        if field.type == FieldDescriptor.TYPE_STRING and not of_answer:
             one["maxLength"] = checks.LONGER.get(name, checks.CHARACTERS_MAX)
         if name in PATTERNS:
             one["pattern"] = f"^(?:{PATTERNS[name].pattern})$"

@@ -32,6 +32,7 @@ CODES = {
     "BAD_EXPRESSION": "An expression of a webhook's mapping can't be evaluated on what was delivered.",
     "TOO_COSTLY": "A webhook's mapping takes more work on what was delivered than any needs.",
     "ADAPTER_FAILED": "A fault of the adapter, told in the gateway's log; replay the delivery later.",
+    "MAPPING_GIVEN_UP": "Each attempt to map a delivery ended with its gateway; replay the delivery later.",
     # Faults of the program that sent it: rejected.
     "UNKNOWN_FIELD": "There is no field or parameter of that name or number.",
     "DUPLICATE_KEY": "A key stands twice, or under both of its names.",
@@ -61,6 +62,7 @@ CODES = {
     "ORIGIN_NOT_ALLOWED": "A beacon comes from a web origin that its key was not made for.",
     "BAD_SETTING": "A webhook's configuration has a setting that its adapter can't work with.",
     "TOO_MANY_KEYS": "The source has two live keys for this already: revoke the older.",
+    "TOO_MANY_WEBHOOKS": "The tenant has as many webhooks as it may have: delete some.",
     "RELEASED": "The entry's event is in the journal.",
     "DISCARDED": "The entry was given up.",
     "NO_CREDIT": "A batch was sent on a stream that granted no credit for it.",

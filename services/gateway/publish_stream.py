@@ -8,15 +8,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import grpc
 
-from services.chassis.errors import Exhausted, Malformed
+from services.chassis.errors import Malformed
+from services.gateway.streams import SLOW_READER_SECONDS, send
 from touchledger.v1.ingest_pb2 import PublishStreamRequest, PublishStreamResponse
 
 # A batch commits in some 10 ms: 8 keep a client with 100 ms of round trip at 80 batches a second.
 CREDITS = 8
 # Beyond it no further batch is read until one is answered, however many credits there are.
 BYTES_IN_FLIGHT_MAX = 8 * 1024 * 1024
-# A client that takes no answer for so long holds the others' memory for nothing.
-SLOW_READER_SECONDS = 30.0
 
 Publish = Callable[[PublishStreamRequest], Awaitable[PublishStreamResponse]]
 
@@ -89,12 +88,4 @@ class PublishStream:
             self._answered.set()
 
     async def _send(self, answer: PublishStreamResponse) -> None:
-        """gRPC takes no more once its window is full."""
-        try:
-            async with asyncio.timeout(SLOW_READER_SECONDS):
-                await self._context.write(answer)
-        except TimeoutError:
-            raise Exhausted(
-                f"a reader that takes an answer within {SLOW_READER_SECONDS:g} s",
-                code="SLOW_READER",
-            ) from None
+        await send(self._context, answer, seconds_max=SLOW_READER_SECONDS)

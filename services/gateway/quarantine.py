@@ -6,7 +6,7 @@ Publishing it again is the servicer's.
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -125,6 +125,21 @@ UPDATE gateway.quarantine
    SET status = 'released', resolved_at = $3, reason = '', journal_id = $4, position = $5
  WHERE tenant = $1 AND quarantine_id = $2
 """
+RELEASE_DOCUMENTS = """
+UPDATE gateway.quarantine AS kept
+   SET status = 'released', resolved_at = $2, reason = '', journal_id = it.journal_id, position = it.position
+  FROM unnest($3::text[], $4::text[], $5::bigint[]) AS it (quarantine_id, journal_id, position)
+ WHERE kept.tenant = $1 AND kept.quarantine_id = it.quarantine_id AND kept.status = 'open'
+RETURNING kept.content_bytes
+"""
+RELEASE_EVENTS = """
+UPDATE gateway.quarantine AS kept
+   SET status = 'released', resolved_at = $2, reason = '', journal_id = it.journal_id, position = it.position
+  FROM unnest($4::text[], $5::text[], $6::bigint[]) AS it (event_id, journal_id, position)
+ WHERE kept.tenant = $1 AND kept.source = $3 AND kept.event_id = it.event_id
+   AND kept.event_id <> '' AND kept.status = 'open'
+RETURNING kept.content_bytes
+"""
 DISCARD = """
 UPDATE gateway.quarantine
    SET status = 'discarded', resolved_at = $3, reason = $4, content = NULL
@@ -221,7 +236,10 @@ class Quarantine:
         quarantine full, and what somebody discarded before. Raises Exhausted and Unavailable.
         received_at is now, unless said otherwise.
         """
-        ids = [self._id(caller, bad) if _can_be_kept(bad) else "" for bad in items]
+        ids = [
+            self._id(caller, bad.event_id, bad.content) if _can_be_kept(bad) else ""
+            for bad in items
+        ]
         size = sum(len(bad.content) for bad in items)
         if (
             self._waiting_entries + len(items) > WAITING_ENTRIES_MAX
@@ -252,12 +270,10 @@ class Quarantine:
             self._waiting_bytes -= size
         return [quarantine_id if quarantine_id in kept else "" for quarantine_id in ids]
 
-    def _id(self, caller: Caller, bad: Bad) -> str:
+    def _id(self, caller: Caller, event_id: str, content: bytes) -> str:
         # The lengths keep ("a", "b:c") and ("a:b", "c") apart.
-        named = f"{len(caller.source)}:{caller.source}:{len(bad.event_id)}:{bad.event_id}:".encode()
-        return self._keyring.content_digest(caller.tenant, named + bad.content).hex()[
-            :ID_HEX_DIGITS
-        ]
+        named = f"{len(caller.source)}:{caller.source}:{len(event_id)}:{event_id}:".encode()
+        return self._keyring.content_digest(caller.tenant, named + content).hex()[:ID_HEX_DIGITS]
 
     def _turn_of(self, tenant: str) -> _Turn:
         turn = self._turns.get(tenant)
@@ -393,6 +409,34 @@ class Quarantine:
                 await connection.execute(USE, tenant, -1, -row["content_bytes"])
             return self._kept(tenant, await self._row(connection, tenant, quarantine_id))
 
+    async def release_mapped(
+        self,
+        caller: Caller,
+        *,
+        events: Mapping[str, Position],
+        documents: Mapping[bytes, Position],
+    ) -> None:
+        """What a vendor had delivered is in the journal, now that it was mapped again.
+
+        By event id where a rule had refused the event, by the whole delivery where it could not be read. What
+        somebody discarded stays so.
+        """
+        tenant, now = caller.tenant, clock.now().ToDatetime(UTC)
+        whole = [self._id(caller, "", body) for body in documents]
+        async with self._pool.acquire() as connection, connection.transaction():
+            used = await connection.fetchrow(LOCK, tenant)
+            assert used is not None, "the statement makes it"
+            if not used["entries"]:
+                return
+            released = await connection.fetch(
+                RELEASE_DOCUMENTS, tenant, now, whole, *_columns(documents.values())
+            )
+            released += await connection.fetch(
+                RELEASE_EVENTS, tenant, now, caller.source, [*events], *_columns(events.values())
+            )
+            size = sum(row["content_bytes"] for row in released)
+            await connection.execute(USE, tenant, -len(released), -size)
+
     async def discard(self, tenant: str, quarantine_id: str, reason: str) -> Kept:
         """Gives the entry up. Raises NotFound, and Conflict where its event is in the journal."""
         async with self._pool.acquire() as connection, connection.transaction():
@@ -463,6 +507,11 @@ class Quarantine:
             except DATABASE_AWAY as error:
                 log.warning("not swept", what="quarantine", error=type(error).__name__)
             await asyncio.sleep(SWEEP_EVERY_SECONDS)
+
+
+def _columns(positions: Iterable[Position]) -> tuple[list[str], list[int]]:
+    positions = [*positions]
+    return [each.journal_id for each in positions], [each.number for each in positions]
 
 
 def _can_be_kept(bad: Bad) -> bool:

@@ -184,7 +184,9 @@ class HttpSegment:
     async def publish_one(self, kind: str, request: Request) -> Response:
         caller = await self._admit(request)
         _check_type(request)
-        body = await request.body(bytes_max=MESSAGE_BYTES_MAX)
+        body = await request.body(
+            bytes_max=MESSAGE_BYTES_MAX, inflating=self._limits.inflating(caller)
+        )
         message = self._document(caller, body)
         message.value["type"] = kind
         return await self._publish(
@@ -194,7 +196,9 @@ class HttpSegment:
     async def publish_batch(self, request: Request) -> Response:
         caller = await self._admit(request)
         _check_type(request)
-        body = await request.body(bytes_max=BATCH_BYTES_MAX)
+        body = await request.body(
+            bytes_max=BATCH_BYTES_MAX, inflating=self._limits.inflating(caller)
+        )
         batch = self._document(caller, body)
         messages = batch.value.get("batch")
         if not isinstance(messages, list):

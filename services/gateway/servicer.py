@@ -1,22 +1,21 @@
 """touchledger.v1.IngestService: who calls, how much, one call behind, reply."""
 
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 
 import grpc
 
 from services.chassis import telemetry
 from services.chassis.errors import (
-    Exhausted,
     Forbidden,
     Malformed,
     Unauthenticated,
     translate,
 )
-from services.gateway.access import PUBLISH, Access, Caller
+from services.gateway.access import PUBLISH, Access
 from services.gateway.limits import Limits
 from services.gateway.publish_stream import PublishStream
+from services.gateway.published import Request
+from services.gateway.streams import Places
 from services.gateway.upstream import Upstream
 from touchledger.v1 import ingest_pb2, ingest_pb2_grpc
 
@@ -36,8 +35,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         self._access = access
         self._limits = limits
         self._upstream = upstream
-        self._streams_of_key = Counter[str]()
-        self._streams_of_tenant = Counter[str]()
+        self._streams = Places()
 
     async def Publish(
         self, request: ingest_pb2.PublishRequest, context: grpc.aio.ServicerContext
@@ -57,11 +55,12 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         self, request: ingest_pb2.PublishBatchRequest, context: grpc.aio.ServicerContext
     ) -> ingest_pb2.PublishBatchResponse:
         caller = await self._access.admit(context.invocation_metadata(), PUBLISH)
-        size, events = check_size(request.ByteSize()), check_count(len(request.events))
+        whole = Request(request)
+        size, events = check_size(whole.size), check_count(len(request.events))
         check_attempt(request.attempt)
         with self._limits.call(caller, events=events, size=size):
             return await self._upstream.answer(
-                caller, request.events, request.attempt, validate_only=request.validate_only
+                caller, whole, request.attempt, validate_only=request.validate_only
             )
 
     async def PublishStream(  # type: ignore[override]  # it writes to the context, as only so it sees that nobody reads
@@ -78,7 +77,12 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
                 return await self._publish_of_stream(request, metadata)
 
         caller = await self._access.admit(metadata.items(), PUBLISH)
-        with self._place_for_stream(caller):
+        with self._streams.held(
+            caller,
+            gateway_max=STREAMS_MAX,
+            tenant_max=STREAMS_OF_TENANT_MAX,
+            key_max=STREAMS_OF_KEY_MAX,
+        ):
             await PublishStream(context, publish).run(request_iterator)
 
     async def _publish_of_stream(
@@ -88,36 +92,17 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         try:
             # Again for each batch: a key is revoked within seconds, and a stream lives longer.
             caller = await self._access.admit(metadata.items(), PUBLISH)
-            size, events = check_size(request.ByteSize()), check_count(len(request.events))
+            whole = Request(request)
+            size, events = check_size(whole.size), check_count(len(request.events))
             check_attempt(request.attempt)
             with self._limits.call(caller, events=events, size=size):
-                answer.results.extend(
-                    await self._upstream.publish(caller, request.events, request.attempt)
-                )
+                answer.results.extend(await self._upstream.publish(caller, whole, request.attempt))
         except Exception as error:
             told = translate(error, method=PUBLISH_STREAM)
             if told is None or isinstance(told, (Unauthenticated, Forbidden)):
                 raise
             answer.problem.CopyFrom(told.problem)
         return answer
-
-    @contextmanager
-    def _place_for_stream(self, caller: Caller) -> Iterator[None]:
-        key, tenant = caller.key_id, caller.tenant
-        for name, streams, streams_max in (
-            ("gateway", self._streams_of_tenant.total(), STREAMS_MAX),
-            ("tenant", self._streams_of_tenant[tenant], STREAMS_OF_TENANT_MAX),
-            ("key", self._streams_of_key[key], STREAMS_OF_KEY_MAX),
-        ):
-            if streams >= streams_max:
-                raise Exhausted(f"at most {streams_max} streams of one {name}")
-        self._streams_of_key[key] += 1
-        self._streams_of_tenant[tenant] += 1
-        try:
-            yield
-        finally:
-            self._streams_of_key -= Counter((key,))
-            self._streams_of_tenant -= Counter((tenant,))
 
 
 def check_size(size: int) -> int:

@@ -1,7 +1,8 @@
 """Publishing: checks events, sends the good ones on, keeps the mendable ones, says what became of each."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import grpc
@@ -9,21 +10,36 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.chassis import clock, telemetry
 from services.chassis.errors import Forbidden, Unauthenticated, Unavailable, from_rpc, translate
+from services.chassis.wire import counting, varint, with_length
 from services.gateway.access import Caller
-from services.gateway.checks import MENDABLE, checked
+from services.gateway.checks import MENDABLE, Good, checked, good
 from services.gateway.coalescing import Coalescing, is_small
-from services.gateway.encoding import encode_batch
+from services.gateway.encoding import Intakes, conceal, entries
 from services.gateway.keyring import Keyring
+from services.gateway.published import Events, Request
 from services.gateway.quarantine import Bad, Quarantine
-from touchledger.v1 import events_pb2, ingest_pb2, journal_pb2, journal_pb2_grpc
+from services.gateway.shallow import Batch
+from touchledger.v1 import events_pb2, ingest_pb2, journal_pb2
 from touchledger.v1.problem_pb2 import Problem
 
-# Others get a turn in between: the largest event takes most of a millisecond to check.
-SLICE_EVENTS = 50
+# Others get a turn in between.
+SLICE_EVENTS = 125
+# The same where they are looked at one by one: the largest takes most of a millisecond.
+ODD_SLICE_EVENTS = 50
 # A batch commits in milliseconds; a caller is better told to repeat than kept waiting for longer.
 APPEND_DEADLINE_SECONDS = 10.0
+APPEND = "/touchledger.v1.JournalService/Append"
 # Quarantine.Bad.format of what came as a protobuf Event.
 EVENT = "event"
+
+# From so many on it pays to tell the results of a batch at once.
+MANY_RESULTS = 8
+# As on the wire: fields of the two answers, and what an AppendResult and a PublishResult of a recorded event
+# have before its position.
+RESULTS, JOURNAL_ID = b"\x0a", b"\x12"
+STATUS_RECORDED = b"\x08" + varint(journal_pb2.AppendResult.STATUS_RECORDED) + b"\x10"
+DISPOSITION_RECORDED = b"\x08" + varint(ingest_pb2.DISPOSITION_RECORDED) + b"\x12"
+POSITION_JOURNAL_ID, POSITION_NUMBER = b"\x0a", b"\x10"
 
 QUARANTINED = ingest_pb2.DISPOSITION_QUARANTINED
 STORED = {
@@ -46,15 +62,17 @@ class Upstream:
     """Applies no limits: its callers do, with `limits.call`."""
 
     def __init__(self, channel: grpc.aio.Channel, keyring: Keyring, quarantine: Quarantine) -> None:
-        self._journal = journal_pb2_grpc.JournalServiceStub(channel)
-        self._coalescing = Coalescing(self._journal)
+        self._append_one = channel.unary_unary(
+            APPEND, response_deserializer=journal_pb2.AppendResponse.FromString
+        )
+        self._coalescing = Coalescing(channel)
         self._keyring = keyring
         self._quarantine = quarantine
 
     async def publish(
         self,
         caller: Caller,
-        events: Sequence[events_pb2.Event | Problem],
+        given: Sequence[events_pb2.Event | Problem] | Request,
         attempt: ingest_pb2.Attempt,
         *,
         validate_only: bool = False,
@@ -62,15 +80,15 @@ class Upstream:
         contents: Sequence[Content | None] | None = None,
         received_at: Timestamp | None = None,
     ) -> list[ingest_pb2.PublishResult]:
-        """One result for each event, in order, once the good ones and the mendable ones are durable.
+        """One result for each given event, in order, once the good ones and the mendable ones are durable.
 
-        A Problem stands in place of an event that could not be read. The events are changed. `contents` has
-        an item for each of them; where that is None, the event itself is what was sent. `received_at` is for
+        A Problem stands in place of an event that could not be read. `contents` has an item for each of
+        them; where that is None, the event itself is what was sent. `received_at` is for
         what was stored on its way: by it, and not by the time of this call, an event is late.
         """
         answer = await self.answer(
             caller,
-            events,
+            given,
             attempt,
             validate_only=validate_only,
             adapter=adapter,
@@ -82,7 +100,7 @@ class Upstream:
     async def answer(
         self,
         caller: Caller,
-        events: Sequence[events_pb2.Event | Problem],
+        given: Sequence[events_pb2.Event | Problem] | Request,
         attempt: ingest_pb2.Attempt,
         *,
         validate_only: bool = False,
@@ -91,28 +109,21 @@ class Upstream:
         received_at: Timestamp | None = None,
     ) -> ingest_pb2.PublishBatchResponse:
         """The same in the message that carries it: results that are not copied into it cost half."""
-        found = await _checked(events)
-        # What is set aside, whole or as a problem alone; None where the event is good.
-        bad = [
-            _bad(event, each, content, adapter) if isinstance(each, Problem) else None
-            for event, each, content in zip(
-                events, found, contents or [None] * len(events), strict=True
-            )
-        ]
+        published = given if isinstance(given, Request) else Events(given)
+        found, batch = await _checked(published)
         answer = ingest_pb2.PublishBatchResponse()
+        accepted = [each for each in found if isinstance(each, Good)]
+        stored = journal_pb2.AppendResponse()
+        if accepted and not validate_only:
+            stored = await self._append(
+                caller, accepted, attempt, adapter, received_at or clock.now(), batch
+            )
+            if len(accepted) == len(found):
+                return _told(stored)
+        # What is set aside, whole or as a problem alone; None where the event is good.
+        bad = _set_aside(published.events(), found, contents, adapter)
         if validate_only:
             answer.results.extend(map(_would_be, bad))
-            return answer
-        good = [
-            (event, each)
-            for event, each in zip(events, found, strict=True)
-            if isinstance(event, events_pb2.Event) and isinstance(each, bytes)
-        ]
-        stored = journal_pb2.AppendResponse()
-        if good:
-            stored = await self._append(caller, good, attempt, adapter, received_at or clock.now())
-        if len(good) == len(events):
-            _tell(stored.results, stored.journal_id, answer)
             return answer
         refused = iter(
             await self._refuse(
@@ -130,43 +141,50 @@ class Upstream:
     async def _append(
         self,
         caller: Caller,
-        good: Sequence[tuple[events_pb2.Event, bytes]],
+        slices: Sequence[Good],
         attempt: ingest_pb2.Attempt,
         adapter: str,
         received_at: Timestamp,
+        batch: Batch | None = None,
     ) -> journal_pb2.AppendResponse:
+        """What became of good events. batch: where it holds them and nothing else."""
+        tenant, keyring = caller.tenant, self._keyring
         sent_at = attempt.sent_at if attempt.HasField("sent_at") else None
-        request = journal_pb2.AppendRequest(
-            tenant=caller.tenant,
-            source=caller.source,
-            received_at=received_at,
-            sent_at=sent_at,
-            traceparent=telemetry.traceparent(),
-        )
-        for start in range(0, len(good), SLICE_EVENTS):
-            if start:
+        intakes = Intakes(caller.trust, adapter, received_at, sent_at)
+        for number, each in enumerate(slices):
+            if _is_turn_of_others(number, each):
                 await asyncio.sleep(0)
-            encode_batch(
-                good[start : start + SLICE_EVENTS],
-                caller,
-                self._keyring,
+            conceal(each, tenant, keyring)
+        states = iter(batch.encodings_now() if batch else _encoded(slices))
+        # An AppendRequest in parts: what all entries share, then the entries.
+        parts = [
+            journal_pb2.AppendRequest(
+                tenant=tenant,
+                source=caller.source,
                 received_at=received_at,
                 sent_at=sent_at,
-                adapter=adapter,
-                into=request.entries,
-            )
-        if is_small(request):
-            answer = await self._coalescing.append(request)
+                traceparent=telemetry.traceparent(),
+            ).SerializeToString()
+        ]
+        for number, each in enumerate(slices):
+            if _is_turn_of_others(number, each):
+                await asyncio.sleep(0)
+            given = [*islice(states, len(each.events))]
+            parts.append(entries(each, given, tenant, keyring, intakes))
+        count = sum(len(each.events) for each in slices)
+        request = b"".join(parts)
+        if is_small(request, count):
+            answer = await self._coalescing.append(request, events=count)
         else:
             try:
-                answer = await self._journal.Append(request, timeout=APPEND_DEADLINE_SECONDS)
+                answer = await self._append_one(request, timeout=APPEND_DEADLINE_SECONDS)
             except grpc.aio.AioRpcError as error:
                 told = from_rpc(error)
                 if isinstance(told, (Unauthenticated, Forbidden)):
                     # Between our own services; the publisher's key is good.
                     raise Unavailable("a journal that takes this gateway's appends") from error
                 raise told from error
-        if len(answer.results) != len(good):
+        if len(answer.results) != count:
             raise Unavailable("a result for each event", got=f"{len(answer.results)}")
         return answer
 
@@ -200,18 +218,59 @@ class Upstream:
         ]
 
 
-async def _checked(
-    events: Sequence[events_pb2.Event | Problem],
-) -> list[bytes | Problem]:
-    """The encoding of each, or why it is refused."""
-    found = list[bytes | Problem]()
+async def _checked(published: Request | Events) -> tuple[list[Good | Problem], Batch | None]:
+    """The events in order, some at once where they are good; and what holds them, where that is all."""
+    batch = published.batch()
+    found, events, holds_all = list[Good | Problem](), published.events(), True
     for start in range(0, len(events), SLICE_EVENTS):
         if start:
             await asyncio.sleep(0)
-        part = events[start : start + SLICE_EVENTS]
-        read = iter(checked([each for each in part if isinstance(each, events_pb2.Event)]))
-        found += [each if isinstance(each, Problem) else next(read) for each in part]
+        part = slice(start, start + SLICE_EVENTS)
+        some = good(batch.events[part], batch.encodings[part]) if batch else None
+        if some is not None:
+            found.append(some)
+        else:
+            holds_all = False
+            found += await _one_by_one(events[part])
+    return found, batch if holds_all else None
+
+
+async def _one_by_one(events: Sequence[events_pb2.Event | Problem]) -> list[Good | Problem]:
+    found = list[Good | Problem]()
+    for start in range(0, len(events), ODD_SLICE_EVENTS):
+        await asyncio.sleep(0)
+        found += [
+            each if isinstance(each, Problem) else checked(each)
+            for each in events[start : start + ODD_SLICE_EVENTS]
+        ]
     return found
+
+
+def _set_aside(
+    events: Sequence[events_pb2.Event | Problem],
+    found: Sequence[Good | Problem],
+    contents: Sequence[Content | None] | None,
+    adapter: str,
+) -> list[Bad | Problem | None]:
+    bad = list[Bad | Problem | None]()
+    for each in found:
+        if isinstance(each, Good):
+            bad += [None] * len(each.events)
+        else:
+            at = len(bad)
+            bad.append(_bad(events[at], each, contents[at] if contents else None, adapter))
+    return bad
+
+
+def _is_turn_of_others(number: int, some: Good) -> bool:
+    """Before the slice of this number, which has many events, or one that was looked at alone."""
+    return number > 0 and (len(some.events) > 1 or number % ODD_SLICE_EVENTS == 0)
+
+
+def _encoded(slices: Sequence[Good]) -> Iterator[bytes]:
+    for each in slices:
+        for event in each.events:
+            yield event.SerializeToString(deterministic=True)
 
 
 def _bad(
@@ -251,12 +310,45 @@ def _rejected(problem: Problem) -> ingest_pb2.PublishResult:
     return ingest_pb2.PublishResult(disposition=ingest_pb2.DISPOSITION_REJECTED, problem=problem)
 
 
+def _told(stored: journal_pb2.AppendResponse) -> ingest_pb2.PublishBatchResponse:
+    """What became of events that were all good."""
+    results, journal_id = stored.results, stored.journal_id
+    if len(results) >= MANY_RESULTS:
+        first, count = results[0].position, len(results)
+        # Nearly always all are recorded, one after the other, and then they are told at once.
+        if stored.SerializeToString() == _recorded_in_journal(journal_id, first, count):
+            return ingest_pb2.PublishBatchResponse.FromString(_recorded(journal_id, first, count))
+    answer = ingest_pb2.PublishBatchResponse()
+    _tell(results, journal_id, answer)
+    return answer
+
+
+def _recorded_in_journal(journal_id: str, first: int, count: int) -> bytes:
+    """An AppendResponse: events that were recorded from this position on."""
+
+    def before(size: int) -> bytes:
+        return b"%b%b%b" % (RESULTS, varint(len(STATUS_RECORDED) + size), STATUS_RECORDED)
+
+    return counting(before, first, count) + with_length(JOURNAL_ID, journal_id.encode())
+
+
+def _recorded(journal_id: str, first: int, count: int) -> bytes:
+    """A PublishBatchResponse that tells the same."""
+    journal = with_length(POSITION_JOURNAL_ID, journal_id.encode()) + POSITION_NUMBER
+
+    def before(size: int) -> bytes:
+        result = DISPOSITION_RECORDED + varint(len(journal) + size) + journal
+        return RESULTS + varint(len(result) + size) + result
+
+    return counting(before, first, count)
+
+
 def _tell(
     results: Iterable[journal_pb2.AppendResult],
     journal_id: str,
     answer: ingest_pb2.PublishBatchResponse,
 ) -> None:
-    # In place: it runs for each event on the hot path.
+    # In place: results that are copied into it cost twice as much.
     add = answer.results.add
     for each in results:
         number, disposition = each.position, STORED.get(each.status)

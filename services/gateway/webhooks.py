@@ -18,7 +18,7 @@ from typing import Any
 import asyncpg
 
 from services.chassis import clock
-from services.chassis.errors import Exhausted, Malformed, NotFound
+from services.chassis.errors import Conflict, Malformed, NotFound
 from services.chassis.postgres import Pool
 from services.gateway.access import PUBLISH, RESERVED_SOURCE, Caller
 from services.gateway.adapters import ADAPTERS
@@ -181,11 +181,11 @@ class Webhooks:
             WEBHOOKS_OF_TENANT_MAX,
         )
         if row is None:
-            raise Exhausted(
-                f"at most {WEBHOOKS_OF_TENANT_MAX} webhooks: delete some",
-                code="TOO_MANY",
+            raise Conflict(
+                f"at most {WEBHOOKS_OF_TENANT_MAX} webhooks: delete some first",
+                code="TOO_MANY_WEBHOOKS",
                 field="webhook",
-                retry_after_seconds=3600,
+                got=f"{WEBHOOKS_OF_TENANT_MAX} of this tenant",
             )
         return _told(row)
 

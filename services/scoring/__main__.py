@@ -1,5 +1,9 @@
 """Runs the scoring service: python -m services.scoring."""
 
+import gc
+import os
+import socket
+from functools import partial
 from pathlib import Path
 
 from services.chassis import logs, settings, telemetry
@@ -7,29 +11,52 @@ from services.chassis.client import open_channel
 from services.chassis.migrations import migrate
 from services.chassis.postgres import open_pool, refuse_unsafe_library_mode
 from services.chassis.server import Server, run_process
-from services.scoring import bi_role
+from services.scoring import bi_role, lease
+from services.scoring.alerts.back_test import BackTests
+from services.scoring.alerts.board import Board
+from services.scoring.alerts.delivery import Delivery
+from services.scoring.alerts.points import Points
+from services.scoring.alerts.rules import Rules
+from services.scoring.alerts.servicer import AlertServicer
+from services.scoring.alerts.watch import Watch
+from services.scoring.alerts.webhook_post import read_webhooks
 from services.scoring.answers import Answers
+from services.scoring.lease import Lease
+from services.scoring.models import LIVE, NEXT
+from services.scoring.projections import Projections, next_may_reach
+from services.scoring.projections_servicer import ProjectionServicer
 from services.scoring.projector import Projector
 from services.scoring.scoreboard import Scoreboard
 from services.scoring.servicer import ScoringServicer
 from services.scoring.settings import Settings
 from services.scoring.source import Source
-from touchledger.v1 import scoring_pb2_grpc
+from services.scoring.watch import Watches
+from touchledger.v1 import alerts_pb2_grpc, projections_pb2_grpc, scoring_pb2_grpc
 
 NAME = "scoring"
-# The projection and readiness have connections of their own, which no question can take.
+COLLECT_AFTER_OBJECTS = 50_000
+# The projections and readiness have connections of their own, which no question can take.
 PROJECTING_CONNECTIONS_MAX = 2
+# A comparison keeps one for as long as it takes.
+CHANGING_CONNECTIONS_MAX = 4
 ANSWERING_CONNECTIONS_MAX = 6
+# One each to keep the lease, to judge, to deliver, for what is asked of all facts twice, and for the rest.
+ALERTING_CONNECTIONS_MAX = 6
 
 
 async def main() -> None:
     refuse_unsafe_library_mode()
     configured = settings.load(Settings)
     logs.configure(NAME)
+    pool = partial(open_pool, configured, name=NAME)
+    projecting = partial(pool, size_max=PROJECTING_CONNECTIONS_MAX)
     with telemetry.configured(NAME):
         async with (
-            open_pool(configured, name=NAME, size_max=PROJECTING_CONNECTIONS_MAX) as pool,
-            open_pool(configured, name=NAME, size_max=ANSWERING_CONNECTIONS_MAX) as answering,
+            projecting(search_path=LIVE.search_path) as live_pool,
+            projecting(search_path=NEXT.search_path) as next_pool,
+            pool(size_max=CHANGING_CONNECTIONS_MAX) as changing,
+            pool(size_max=ANSWERING_CONNECTIONS_MAX, search_path=LIVE.search_path) as answering,
+            pool(size_max=ALERTING_CONNECTIONS_MAX, search_path=LIVE.search_path) as alerting,
             open_channel(
                 configured.journal_target,
                 ca_file=configured.journal_ca_file,
@@ -38,13 +65,24 @@ async def main() -> None:
                 peers_secret_file=configured.peers_secret_file,
             ) as channel,
         ):
-            await migrate(pool, Path(__file__).parent / "sql")
-            scoreboard = Scoreboard(pool, reporting_zone=configured.reporting_zone)
+            await migrate(live_pool, Path(__file__).parent / "sql")
+            scoreboard = Scoreboard(live_pool, reporting_zone=configured.reporting_zone)
+            rebuilt = Scoreboard(next_pool, model=NEXT, reporting_zone=configured.reporting_zone)
             await scoreboard.install()
-            await bi_role.admit(pool, role=configured.bi_role, tenant=configured.bi_tenant)
+            if await next_may_reach(next_pool) is not None:
+                await rebuilt.install()
+            await bi_role.admit(live_pool, role=configured.bi_role, tenant=configured.bi_tenant)
 
             source = Source(channel)
-            projector = Projector(source, scoreboard)
+            owner = f"{socket.gethostname()}:{os.getpid()}"
+            projector = Projector(source, scoreboard, Lease(live_pool, lease.LIVE, owner=owner))
+            rebuilder = Projector(
+                source,
+                rebuilt,
+                Lease(next_pool, lease.NEXT, owner=owner),
+                limit=partial(next_may_reach, next_pool),
+            )
+            projections = Projections(changing, source)
 
             async def ready() -> str:
                 """Questions can be answered without the journal, but not from the tables of another one."""
@@ -52,10 +90,41 @@ async def main() -> None:
                 return projector.trouble
 
             server = Server(name=NAME, settings=configured, ready=ready)
+            answers = Answers(answering, source)
+            watches = Watches(answers, server.refusing)
             scoring_pb2_grpc.add_ScoringServiceServicer_to_server(
-                ScoringServicer(Answers(answering, source), source), server.grpc
+                ScoringServicer(answers, source, watches), server.grpc
             )
-            await server.run([projector.run()])
+            projections_pb2_grpc.add_ProjectionServiceServicer_to_server(
+                ProjectionServicer(projections, source), server.grpc
+            )
+            webhooks = read_webhooks(configured.alert_webhooks_file)
+            points = Points(alerting)
+            rules = Rules(alerting, points)
+            delivery = Delivery(
+                alerting, webhooks, private_addresses=configured.alert_webhooks_private_addresses
+            )
+            alerts = Watch(
+                *(alerting, rules, points),
+                owner=owner,
+                delivered=webhooks.keys(),
+                duties=[delivery.run],
+            )
+            alerts_pb2_grpc.add_AlertServiceServicer_to_server(
+                AlertServicer(
+                    *(rules, Board(alerting), BackTests(points, rules)),
+                    stopping=server.refusing,
+                    delivered=webhooks.keys(),
+                ),
+                server.grpc,
+            )
+            # A page makes some hundred thousand objects that live until it is written: looking through all of
+            # them again and again took a third of the time of reading it.
+            gc.freeze()
+            gc.set_threshold(COLLECT_AFTER_OBJECTS)
+            await server.run(
+                [projector.run(), rebuilder.run(), projections.measure(), alerts.run()]
+            )
 
 
 if __name__ == "__main__":

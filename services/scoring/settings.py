@@ -37,3 +37,8 @@ class Settings(ServiceSettings, env_prefix="TOUCHLEDGER_SCORING_"):
     # the read models are filled all the same.
     bi_role: str = "touchledger_bi"
     bi_tenant: str = "default"
+    # JSON file {"TENANT": {"url": "https://…", "secret": "whsec_…"}}: where alerts of a tenant are posted to,
+    # and what they are signed with. Unset: they are kept, and posted nowhere. Read at the start.
+    alert_webhooks_file: Path | None = None
+    # Lets these URLs lead to private addresses, for receivers in the same network.
+    alert_webhooks_private_addresses: bool = False

@@ -11,7 +11,8 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from itertools import chain, repeat
+from typing import Any, NamedTuple
 
 import asyncpg
 
@@ -94,8 +95,41 @@ def encode_columns(
     states: list[bytes],
     content_digests: list[bytes],
 ) -> Rows:
-    """Column by column rather than event by event: half the time, on the hot path."""
-    sha256, before_id, kinds = hashlib.sha256, _shared(attempt) + SIXTEEN, _Kinds()
+    given = originator_ids, versions, topics, states, content_digests
+    return Rows(attempt, *_columns(repeat(_before_id(attempt), len(originator_ids)), *given))
+
+
+def encode_many(
+    attempts: Sequence[tuple[Attempt, int]],
+    originator_ids: list[bytes],
+    versions: list[int],
+    topics: list[str],
+    states: list[bytes],
+    content_digests: list[bytes],
+) -> list[Rows]:
+    """Of several requests. The columns hold their events one after the other: so many of each attempt."""
+    before_ids = chain.from_iterable(
+        repeat(_before_id(attempt), count) for attempt, count in attempts
+    )
+    columns = _columns(before_ids, originator_ids, versions, topics, states, content_digests)
+    rows, start = list[Rows](), 0
+    for attempt, count in attempts:
+        part = slice(start, start + count)
+        rows.append(Rows(attempt, *[column[part] for column in columns]))
+        start += count
+    return rows
+
+
+def _columns(
+    before_ids: Iterable[bytes],
+    originator_ids: list[bytes],
+    versions: list[int],
+    topics: list[str],
+    states: list[bytes],
+    content_digests: list[bytes],
+) -> tuple[list[Any], ...]:
+    """The lists of Rows. Column by column rather than event by event: half the time, on the hot path."""
+    sha256, kinds = hashlib.sha256, _Kinds()
     state_digests = [sha256(state).digest() for state in states]
     sealed = [
         b"%b%b%b%b%b%b%b"
@@ -108,7 +142,8 @@ def encode_columns(
             THIRTY_TWO,
             state_digest,
         )
-        for originator_id, kind, content_digest, state_digest in zip(
+        for before_id, originator_id, kind, content_digest, state_digest in zip(
+            before_ids,
             originator_ids,
             zip(versions, topics, strict=True),
             content_digests,
@@ -116,20 +151,13 @@ def encode_columns(
             strict=True,
         )
     ]
-    return Rows(
-        attempt,
-        originator_ids,
-        versions,
-        topics,
-        states,
-        content_digests,
-        state_digests,
-        leaves=[sha256(LEAF + each).digest() for each in sealed],
-        bodies=[
-            b"%b%b%b" % (each, len(state).to_bytes(4, "big"), state)
-            for each, state in zip(sealed, states, strict=True)
-        ],
-    )
+    leaves = [sha256(LEAF + each).digest() for each in sealed]
+    bodies = [
+        b"%b%b%b" % (each, len(state).to_bytes(4, "big"), state)
+        for each, state in zip(sealed, states, strict=True)
+    ]
+    given = originator_ids, versions, topics, states, content_digests
+    return (*given, state_digests, leaves, bodies)
 
 
 def joined(parts: Sequence[Rows]) -> Rows:
@@ -137,7 +165,7 @@ def joined(parts: Sequence[Rows]) -> Rows:
     if len(parts) == 1:
         return parts[0]
     columns = (
-        [value for part in parts for value in getattr(part, column.name)]
+        [*chain.from_iterable(getattr(part, column.name) for part in parts)]
         for column in fields(Rows)
         if column.name != "attempt"
     )
@@ -185,7 +213,8 @@ def microseconds(moment: datetime) -> bytes:
     return ((moment - POSTGRES_EPOCH) // MICROSECOND).to_bytes(8, "big", signed=True)
 
 
-def _shared(attempt: Attempt) -> bytes:
+def _before_id(attempt: Attempt) -> bytes:
+    """What the rows of an attempt have in common."""
     return b"".join(
         (
             _text(attempt.tenant),
@@ -193,6 +222,7 @@ def _shared(attempt: Attempt) -> bytes:
             _moment(attempt.received_at),
             _moment(attempt.sent_at),
             _text(attempt.traceparent),
+            SIXTEEN,
         )
     )
 

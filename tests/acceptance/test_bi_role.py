@@ -1,6 +1,5 @@
 """BI tools read schema bi by the printed DSN: the same figures, one tenant's rows, nothing to be written."""
 
-import secrets
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -8,13 +7,12 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
-from psycopg import errors, sql
+from psycopg import errors
 from psycopg.rows import dict_row
 
-from services.cli.databases import role_url
 from tests.acceptance.test_real_orders import BI_RELATIONS, DATES, FIGURES, STATUSES, close
 from tests.support.events import csat, feedback
-from tests.support.up import Key, Up
+from tests.support.up import Key, Up, touchledger
 from touchledger.v1 import ingest_pb2
 
 BY_STATUS = """
@@ -85,47 +83,23 @@ WRITES = (
     "SET SESSION AUTHORIZATION touchledger_scoring",
     "INSERT INTO scoring.bi_role VALUES ('touchledger_bi', 'another')",
     "UPDATE scoring.bi_role SET tenant = 'another'",
-    "DELETE FROM scoring.waiting_amendment",
+    "DELETE FROM fold.waiting_amendment",
     "DELETE FROM public.schema_migration",
     "CREATE TABLE scoring.mine (id int)",
+    "CREATE TABLE fold.mine (id int)",
+    "SET ROLE touchledger_bi_readers",
+    "GRANT touchledger_bi_readers TO touchledger_gateway",
 )
 SECRETS = (
     "SELECT * FROM scoring.bi_role",
-    "SELECT * FROM scoring.waiting_amendment",
-    "SELECT * FROM scoring.formulas",
+    "SELECT * FROM fold.waiting_amendment",
+    "SELECT * FROM fold.formulas",
     "SELECT * FROM public.schema_migration",
     "SELECT * FROM pg_catalog.pg_authid",
     "SELECT pg_read_file('postgresql.conf')",
     "SELECT * FROM pg_ls_dir('.')",
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'touchledger_scoring'",
 )
-UNCOMMENTED = """
-SELECT c.relname || coalesce('.' || a.attname, '')
-  FROM pg_class c
-  LEFT JOIN LATERAL (
-      SELECT NULL::name AS attname, 0 AS attnum
-      UNION ALL
-      SELECT attname, attnum FROM pg_attribute
-       WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped
-  ) AS a ON true
- WHERE c.relnamespace = 'bi'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
-   AND coalesce(
-       CASE a.attnum WHEN 0 THEN obj_description(c.oid, 'pg_class') ELSE col_description(c.oid, a.attnum) END,
-       '') = ''
-UNION ALL
-SELECT p.oid::regprocedure::text
-  FROM pg_proc p
- WHERE p.pronamespace = 'bi'::regnamespace AND coalesce(obj_description(p.oid, 'pg_proc'), '') = ''
-"""
-# Domains and ranges count as what they are made of: something that a BI tool may not know.
-UNFIT_COLUMNS = """
-SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod)
-  FROM pg_class c
-  JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-  JOIN pg_type t ON t.oid = a.atttypid
- WHERE c.relnamespace = 'bi'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
-   AND (t.typtype <> 'b' OR t.typcategory = 'A' OR t.typname IN ('json', 'jsonb', 'interval', 'xml'))
-"""
 
 
 @pytest.fixture
@@ -150,23 +124,12 @@ def others(system: Up) -> Iterator[str]:
     """The URL of a BI role that is bound to a tenant with one answer of its own."""
     key = system.new_key()
     answered(system, key)
-    role, password = f"{key.tenant.replace('-', '_')}_bi", secrets.token_hex(16)
-    name = sql.Identifier(role)
-    url = role_url(system.printed_sql, role=role, password=password, database="scoring")
-    with psycopg.connect(system.database_url("scoring"), autocommit=True) as admin:
-        for statement in (
-            sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(name, sql.Literal(password)),
-            sql.SQL("GRANT CONNECT ON DATABASE scoring TO {}").format(name),
-            sql.SQL("GRANT USAGE ON SCHEMA bi TO {}").format(name),
-            sql.SQL("GRANT SELECT, REFERENCES ON ALL TABLES IN SCHEMA bi TO {}").format(name),
-        ):
-            admin.execute(statement)
-        admin.execute("INSERT INTO scoring.bi_role VALUES (%s, %s)", (role, key.tenant))
+    made = touchledger("bi", "role", "add", key.tenant, "--data", system.data)
+    assert made.returncode == 0, made.stderr
+    url = made.stdout.strip()
     yield url
-    with psycopg.connect(system.database_url("scoring"), autocommit=True) as admin:
-        admin.execute("DELETE FROM scoring.bi_role WHERE role_name = %s", (role,))
-        admin.execute(sql.SQL("DROP OWNED BY {}").format(name))
-        admin.execute(sql.SQL("DROP ROLE {}").format(name))
+    removed = touchledger("bi", "role", "remove", urlsplit(url).username, "--data", system.data)
+    assert removed.returncode == 0, removed.stderr
 
 
 def answered(system: Up, key: Key) -> None:
@@ -264,27 +227,29 @@ def test_a_session_begins_read_only(bi: psycopg.Connection[dict[str, Any]], stat
         bi.execute(statement.encode())
 
 
-def test_no_right_to_write_is_granted_anywhere(system: Up) -> None:
+def test_no_right_to_write_is_granted_anywhere(system: Up, others: str) -> None:
     rights = system.rows(
         "scoring",
         """
-        SELECT c.oid::regclass::text, p.may
-          FROM pg_class c
+        WITH r (role) AS (VALUES ('touchledger_bi'), ('touchledger_bi_readers'), (%s))
+        SELECT role, c.oid::regclass::text, p.may
+          FROM r, pg_class c
          CROSS JOIN (VALUES ('INSERT'), ('UPDATE'), ('DELETE'), ('TRUNCATE'), ('TRIGGER'), ('MAINTAIN'))
                AS p (may)
          WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
-           AND has_table_privilege('touchledger_bi', c.oid, p.may)
+           AND has_table_privilege(role, c.oid, p.may)
            -- Where PostgreSQL itself lets everybody change settings of the session.
            AND c.oid <> 'pg_settings'::regclass
         UNION ALL
-        SELECT nspname, p.may
-          FROM pg_namespace CROSS JOIN (VALUES ('CREATE')) AS p (may)
-         WHERE has_schema_privilege('touchledger_bi', oid, p.may)
+        SELECT role, nspname, p.may
+          FROM r, pg_namespace CROSS JOIN (VALUES ('CREATE')) AS p (may)
+         WHERE has_schema_privilege(role, oid, p.may)
         UNION ALL
-        SELECT datname, p.may
-          FROM pg_database CROSS JOIN (VALUES ('CREATE'), ('TEMPORARY')) AS p (may)
-         WHERE datname <> 'postgres' AND has_database_privilege('touchledger_bi', oid, p.may)
+        SELECT role, datname, p.may
+          FROM r, pg_database CROSS JOIN (VALUES ('CREATE'), ('TEMPORARY')) AS p (may)
+         WHERE datname <> 'postgres' AND has_database_privilege(role, oid, p.may)
         """,
+        urlsplit(others).username,
     )
 
     assert [] == rights
@@ -350,28 +315,6 @@ def test_a_role_that_is_bound_to_no_tenant_sees_nothing(system: Up, others: str)
 
     assert dict.fromkeys(tables_with_tenant(system), (0,)) == seen
     assert (0,) == unbound
-
-
-def test_every_table_and_column_of_schema_bi_has_a_comment(system: Up) -> None:
-    assert [] == system.rows("scoring", UNCOMMENTED)
-
-
-def test_the_data_dictionary_has_every_table_and_column(
-    system: Up, bi: psycopg.Connection[dict[str, Any]]
-) -> None:
-    rows = bi.execute("SELECT table_name, column_name, meaning FROM bi.data_dictionary").fetchall()
-
-    columns = system.rows(
-        "scoring",
-        "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'bi'",
-    )
-    tables = {(name, "") for [name] in system.rows("scoring", BI_RELATIONS)}
-    assert tables | set(columns) == {(row["table_name"], row["column_name"]) for row in rows}
-    assert all(row["meaning"] for row in rows)
-
-
-def test_no_column_of_schema_bi_is_of_a_type_that_bi_tools_do_not_know(system: Up) -> None:
-    assert [] == system.rows("scoring", UNFIT_COLUMNS)
 
 
 @pytest.mark.usefixtures("replayed")

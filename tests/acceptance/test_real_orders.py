@@ -23,6 +23,47 @@ JOURNAL = """
 SELECT count(*), max(notification_id), min(notification_id),
        sum(hashtextextended(s::text, 0)) FROM journal.stored_events s
 """
+# As a BI tool would ask: of delivered orders, the day of delivery against the promised one, and the last
+# answer.
+PROMISE_KEPT = """
+WITH answer AS (
+  SELECT DISTINCT ON (f.correlation_id) f.correlation_id, f.value
+    FROM bi.fact_feedback f
+    JOIN bi.event e ON e.tenant = f.tenant AND e.position = f.event_position
+   WHERE f.tenant = %s AND f.to_position IS NULL AND f.touchpoint = 'outcome.delivered'
+   ORDER BY f.correlation_id, f.occurred_at DESC, e.event_id DESC
+), kept AS (
+  SELECT a.value, d.reporting_date - (p.due_at AT TIME ZONE t.reporting_zone)::date AS days
+    FROM answer a
+    JOIN bi.fact_interaction d ON d.correlation_id = a.correlation_id AND d.to_position IS NULL
+                              AND d.touchpoint = 'order.delivery'
+    JOIN bi.fact_expectation p ON p.tenant = d.tenant AND p.correlation_id = a.correlation_id
+                              AND p.to_position IS NULL AND p.basis = 'promise'
+                              AND p.occurred_at <= d.occurred_at
+    JOIN bi.tenant t ON t.tenant = d.tenant
+   WHERE d.tenant = %s
+), named AS (
+  SELECT value, CASE WHEN days <= -15 THEN 'early_15_or_more' WHEN days <= -8 THEN 'early_8_14'
+                     WHEN days <= -1 THEN 'early_1_7' WHEN days = 0 THEN 'on_the_day'
+                     WHEN days <= 3 THEN 'late_1_3' WHEN days <= 7 THEN 'late_4_7'
+                     ELSE 'late_over_7' END AS bucket
+    FROM kept
+), sums AS (
+  SELECT bucket, count(*) AS answered, avg(value)::float8 AS csat_mean,
+         count(*) FILTER (WHERE value >= 4) AS satisfied, count(*) FILTER (WHERE value <= 2) AS dissatisfied
+    FROM named GROUP BY bucket
+)
+SELECT bucket, answered, csat_mean, satisfied::float8 / answered, dissatisfied::float8 / answered,
+       bi.wilson_lower(satisfied, answered), bi.wilson_upper(satisfied, answered)
+  FROM sums
+"""
+# Where the journal stood when everything that had occurred by then was recorded, and nothing else.
+RECORDED_BEFORE = """
+SELECT max(position) FILTER (WHERE occurred_at < start), min(position) FILTER (WHERE occurred_at >= start)
+  FROM bi.event e, (SELECT %s::timestamp AT TIME ZONE 'America/Sao_Paulo' AS start) AS day
+ WHERE tenant = %s
+"""
+TENANT = "default"
 BI_RELATIONS = """
 SELECT relname FROM pg_class WHERE relnamespace = 'bi'::regnamespace AND relkind IN ('r', 'v')
  ORDER BY relname
@@ -101,6 +142,49 @@ def test_satisfaction_of_answers_before_local_midnight_is_as_expected(
 
     assert close(expected["as_of_answer_time"][date]) == told(row)
     assert ("America/Sao_Paulo", row["answered"]) == (row["reporting_zone"], row["csat_answered"])
+
+
+@pytest.mark.usefixtures("replayed")
+def test_months_and_touchpoints_add_up_to_what_came_since(
+    system: Up, expected: dict[str, Any]
+) -> None:
+    since = ("--occurred-from", "2018-03-01", "--touchpoint", "outcome.*")
+    rows = system.scores("--by", "month", "--by", "touchpoint", *since)
+
+    answered = [
+        figures["answered"] for figures in expected["satisfaction_by_order_status"].values()
+    ]
+    before = expected["as_of_answer_time"]["2018-03-01"]["answered"]
+    assert sum(answered) - before == sum(row["answered"] for row in rows)
+    assert all(row["by"] == "month | touchpoint" for row in rows)
+    assert "2018-03-01" == min(row["keys"]["month_start"] for row in rows)
+
+
+@pytest.mark.usefixtures("replayed")
+@pytest.mark.parametrize("date", DATES)
+def test_satisfaction_as_known_when_that_day_began_is_as_expected(
+    system: Up, expected: dict[str, Any], date: str
+) -> None:
+    system.caught_up()
+    [[last, next_one]] = system.rows("scoring", RECORDED_BEFORE, date, TENANT)
+    # The replay publishes in the order of occurrence, so both clocks tell the same story.
+    assert next_one is None or last < next_one
+    [row] = system.scores(*("--by", "all", "--touchpoint", "outcome.*", "--as-of", last))
+
+    assert close(expected["as_of_answer_time"][date]) == told(row)
+    assert last == row["as_of_position"]
+
+
+@pytest.mark.usefixtures("replayed")
+def test_satisfaction_by_how_the_promise_was_kept_is_as_expected(
+    system: Up, expected: dict[str, Any]
+) -> None:
+    system.caught_up()
+    rows = system.rows("scoring", PROMISE_KEPT, TENANT, TENANT)
+
+    assert {
+        name: close(figures) for name, figures in expected["delivered_by_promise_kept"].items()
+    } == {bucket: dict(zip(FIGURES, figures, strict=True)) for bucket, *figures in rows}
 
 
 def test_replaying_again_records_nothing_and_changes_nothing(

@@ -18,6 +18,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from services.scoring import formulas
+from services.scoring.models import LIVE
 from services.touchpoint.identity import originator_ids
 from tests.support.events import csat, event, feedback, nps
 from tests.support.stack import Service, Stack, running_stack
@@ -236,12 +237,12 @@ def rollup_of_the_facts(url: str) -> list[str]:
     """The rollup as it is when it is made anew; the database stays as it was."""
 
     async def rebuild() -> list[str]:
-        connection = await asyncpg.connect(url)
+        path = {"search_path": LIVE.search_path}
+        connection = await asyncpg.connect(url, server_settings=path)
         transaction = connection.transaction()
         await transaction.start()
         try:
-            await connection.execute("DELETE FROM bi.rollup_touchpoint_day")
-            await formulas.roll_up(connection, after=0, to=EVENTS, tenants=["default"])
+            await formulas.refill(connection)
             found = await connection.fetch(
                 'SELECT t::text COLLATE "C" FROM bi.rollup_touchpoint_day t ORDER BY 1'
             )

@@ -13,7 +13,13 @@ from tests.support.stack import Stack
 NODE = Path(__file__).parent.parent.parent / "clients" / "node"
 SECONDS_MAX = 60
 EVENTS = """
-SELECT event_id, topic FROM bi.event WHERE touchpoint = 'call.billing' ORDER BY position
+SELECT e.event_id, e.topic
+  FROM bi.event e
+  JOIN (SELECT event_position, touchpoint FROM bi.fact_interaction
+        UNION ALL
+        SELECT event_position, touchpoint FROM bi.fact_feedback_request) AS f ON f.event_position = e.position
+ WHERE f.touchpoint = 'call.billing'
+ ORDER BY e.position
 """
 
 

@@ -1,14 +1,16 @@
 """The bytes that messages had when they were first written down: they must mean the same for ever.
 
 `python -m tests.contract.golden_bytes` adds what is missing and changes nothing that is there. A message that
-has got a field since is added once more, as NAME#2 and so on: who has not been updated still sends the first.
+has got a field since is added once more, as NAME#2 and so on: who has not been updated still sends the first,
+and a journal holds it for good.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 from uuid import UUID
 
 from eventsourcing.domain import CanMutateAggregate
@@ -18,8 +20,10 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from services.gateway import encoding
 from services.gateway.access import Caller
-from services.gateway.encoding import encode_batch
+from services.gateway.checks import Good, checked
+from services.gateway.encoding import Intakes, conceal
 from services.gateway.keyring import Keyring
 from services.touchpoint.decisions.decided import Command
 from services.touchpoint.decisions.decisions import stream_id
@@ -30,6 +34,7 @@ from services.touchpoint.identity import originator_ids
 from services.touchpoint.row import Entry
 from tests.support.events import of_every_body
 from touchledger.v1 import (  # noqa: F401  # importing them fills the pool
+    alerts_pb2,
     cases_pb2,
     catalog_pb2,
     events_pb2,
@@ -37,26 +42,19 @@ from touchledger.v1 import (  # noqa: F401  # importing them fills the pool
     journal_pb2,
     keys_pb2,
     problem_pb2,
+    projections_pb2,
     quarantine_pb2,
     scoring_pb2,
     webhooks_pb2,
 )
 from touchledger.v1.journal_pb2 import AppendRequest
 
+# Hex, or a dict of hex.
+Written = TypeVar("Written")
 FOLDER = Path(__file__).parent / "golden"
 FILES = (
-    *(
-        "cases",
-        "catalog",
-        "events",
-        "ingest",
-        "journal",
-        "keys",
-        "problem",
-        "quarantine",
-        "scoring",
-    ),
-    "webhooks",
+    *("alerts", "cases", "catalog", "events", "ingest", "journal", "keys", "problem"),
+    *("projections", "quarantine", "scoring", "webhooks"),
 )
 CALLER = Caller("tenant-1", "till", frozenset(), trust=events_pb2.TRUST_UNSPECIFIED)
 KEYRING = Keyring(bytes(range(32)))
@@ -174,17 +172,13 @@ def _stored(
 ) -> dict[str, str]:
     """The source's clock stood still in between, which is corrected."""
     received_at = Timestamp(seconds=event.occurred_at.seconds + received_after_seconds)
-    request = AppendRequest()
-    encode_batch(
-        [(event, event.SerializeToString(deterministic=True))],
-        caller,
-        KEYRING,
-        received_at=received_at,
-        sent_at=event.occurred_at,
-        adapter=adapter,
-        into=request.entries,
-    )
-    [entry] = request.entries
+    good = checked(event)
+    assert isinstance(good, Good), good
+    conceal(good, caller.tenant, KEYRING)
+    states = [each.SerializeToString(deterministic=True) for each in good.events]
+    intakes = Intakes(caller.trust, adapter, received_at, event.occurred_at)
+    encoded = encoding.entries(good, states, caller.tenant, KEYRING, intakes)
+    [entry] = AppendRequest.FromString(encoded).entries
     [derived] = originator_ids(caller.tenant, caller.source, [entry.event_id])
     return {
         "originator_id": str(UUID(bytes=derived)),
@@ -255,20 +249,22 @@ def read(name: str) -> dict:  # type: ignore[type-arg]  # of hex, or of dicts of
     return json.loads(file.read_text()) if file.exists() else {}
 
 
-def versions(name: str, known: dict[str, str]) -> list[str]:
+def versions(name: str, known: Mapping[str, object]) -> list[str]:
     """The names under which the message is written down, the oldest first."""
     return [each for each in known if each.partition("#")[0] == name]
 
 
-def with_new_versions(known: dict[str, str]) -> dict[str, str]:
-    together = dict[str, str]()
-    for name, bytes_ in wire():
+def with_new_versions(
+    known: Mapping[str, Written], now: Iterable[tuple[str, Written]]
+) -> dict[str, Written]:
+    together = dict[str, Written]()
+    for name, written in now:
         old = versions(name, known)
         together |= {each: known[each] for each in old}
         if not old:
-            together[name] = bytes_
-        elif known[old[-1]] != bytes_:
-            together[f"{name}#{len(old) + 1}"] = bytes_
+            together[name] = written
+        elif known[old[-1]] != written:
+            together[f"{name}#{len(old) + 1}"] = written
     return together
 
 
@@ -278,8 +274,8 @@ def write(name: str, content: dict) -> None:  # type: ignore[type-arg]  # as rea
 
 def main() -> None:
     FOLDER.mkdir(exist_ok=True)
-    write("wire", with_new_versions(read("wire")))
-    write("stored", dict(stored()) | read("stored"))
+    write("wire", with_new_versions(read("wire"), wire()))
+    write("stored", with_new_versions(read("stored"), stored()))
     write("decisions", dict(decisions()) | read("decisions"))
 
 

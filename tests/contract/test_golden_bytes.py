@@ -12,6 +12,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from services.touchpoint.decisions.listing import KINDS
 from services.touchpoint.decisions.stored import MAPPER
 from tests.contract import golden_bytes
+from touchledger.v1.events_pb2 import Event
 
 WIRE = golden_bytes.read("wire")
 STORED = golden_bytes.read("stored")
@@ -19,12 +20,13 @@ DECISIONS = golden_bytes.read("decisions")
 
 
 def test_every_message_is_written_down() -> None:
-    assert golden_bytes.with_new_versions(WIRE) == WIRE
+    assert golden_bytes.with_new_versions(WIRE, golden_bytes.wire()) == WIRE
     assert list(dict(golden_bytes.wire())) == [name for name in WIRE if "#" not in name]
 
 
 def test_every_body_is_written_down_as_it_is_stored() -> None:
-    assert list(dict(golden_bytes.stored())) == list(STORED)
+    assert golden_bytes.with_new_versions(STORED, golden_bytes.stored()) == STORED
+    assert list(dict(golden_bytes.stored())) == [name for name in STORED if "#" not in name]
 
 
 @pytest.mark.parametrize("name", WIRE)
@@ -58,9 +60,20 @@ def test_wire_bytes_are_written_as_they_were(name: str) -> None:
     assert WIRE[golden_bytes.versions(name, WIRE)[-1]] == dict(golden_bytes.wire())[name]
 
 
-@pytest.mark.parametrize("kind", STORED)
+@pytest.mark.parametrize("kind", dict(golden_bytes.stored()))
 def test_an_event_is_stored_as_it_was(kind: str) -> None:
-    assert STORED[kind] == dict(golden_bytes.stored())[kind]
+    # The last version's is that of all fields that there are.
+    assert STORED[golden_bytes.versions(kind, STORED)[-1]] == dict(golden_bytes.stored())[kind]
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_a_stored_event_reads_as_it_did(name: str) -> None:
+    written, now = STORED[name], dict(golden_bytes.stored())[name.partition("#")[0]]
+    assert (now["originator_id"], now["topic"]) == (written["originator_id"], written["topic"])
+    assert_part_of(
+        Event.FromString(bytes.fromhex(now["state"])),
+        Event.FromString(bytes.fromhex(written["state"])),
+    )
 
 
 def test_every_decision_is_written_down_as_it_is_stored() -> None:

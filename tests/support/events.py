@@ -58,12 +58,14 @@ def of_every_body() -> dict[str, pb.Event]:
             "channel": "CHANNEL_STORE",
             "asked_via": "CHANNEL_EMAIL",
             "survey": "after-sale/2",
+            "service_mode": "SERVICE_MODE_ASSISTED",
         },
         "feedback_suppressed": {
             "stage": "STAGE_PURCHASE",
             "channel": "CHANNEL_STORE",
             "reason": "opt_out",
             "survey": "after-sale/2",
+            "service_mode": "SERVICE_MODE_SELF",
         },
         "feedback_received": {
             "stage": "STAGE_PURCHASE",
@@ -77,6 +79,7 @@ def of_every_body() -> dict[str, pb.Event]:
             "request_id": "event-0",
             "answered_via": "CHANNEL_EMAIL",
             "survey": "after-sale/2",
+            "service_mode": "SERVICE_MODE_ADVISED",
         },
         "expectation": {
             "basis": "EXPECTATION_BASIS_PROMISE",
@@ -105,6 +108,11 @@ def of_every_body() -> dict[str, pb.Event]:
             "birth_year_from": 1980,
             "birth_year_to": 1984,
             "segments": {"status": "gold"},
+        },
+        "staff_profile": {
+            "group": "checkout.cologne",
+            "cohort": "2026.spring",
+            "job_design": "generalist",
         },
     }
     amends = {"source": "till", "event_id": "event-0"}

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.gateway.encoding import TOPICS
-from services.scoring.facts import columns
 from services.scoring.scoreboard import Progress, Scoreboard
 from touchledger.v1 import events_pb2 as pb
 from touchledger.v1.journal_pb2 import RecordedEvent
@@ -56,4 +55,4 @@ async def project(
             recorded_at=page[-1].recorded_at.ToDatetime(tzinfo=UTC),
             head=journal[-1].position,
         )
-        await scoreboard.project(columns(page), progress)
+        await scoreboard.project(page, progress)

@@ -182,7 +182,7 @@ RECOVERY_RESULT_REFUSED: RecoveryResult
 RECOVERY_RESULT_NO_ANSWER: RecoveryResult
 
 class Event(_message.Message):
-    __slots__ = ("event_id", "occurred_at", "touchpoint", "customer", "correlation_id", "causation_id", "place", "staff", "attributes", "amends", "personal", "sealed_personal", "intake", "interaction", "feedback_requested", "feedback_suppressed", "feedback_received", "expectation", "public_post", "failure", "remedy", "goodwill", "recovery_closed", "recognition", "customer_profile", "correction", "retraction")
+    __slots__ = ("event_id", "occurred_at", "touchpoint", "customer", "correlation_id", "causation_id", "place", "staff", "attributes", "amends", "personal", "sealed_personal", "intake", "interaction", "feedback_requested", "feedback_suppressed", "feedback_received", "expectation", "public_post", "failure", "remedy", "goodwill", "recovery_closed", "recognition", "customer_profile", "correction", "retraction", "staff_profile")
     class AttributesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -217,6 +217,7 @@ class Event(_message.Message):
     CUSTOMER_PROFILE_FIELD_NUMBER: _ClassVar[int]
     CORRECTION_FIELD_NUMBER: _ClassVar[int]
     RETRACTION_FIELD_NUMBER: _ClassVar[int]
+    STAFF_PROFILE_FIELD_NUMBER: _ClassVar[int]
     event_id: str
     occurred_at: _timestamp_pb2.Timestamp
     touchpoint: str
@@ -244,7 +245,8 @@ class Event(_message.Message):
     customer_profile: CustomerProfile
     correction: Correction
     retraction: Retraction
-    def __init__(self, event_id: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., touchpoint: _Optional[str] = ..., customer: _Optional[str] = ..., correlation_id: _Optional[str] = ..., causation_id: _Optional[str] = ..., place: _Optional[_Union[Place, _Mapping]] = ..., staff: _Optional[str] = ..., attributes: _Optional[_Mapping[str, str]] = ..., amends: _Optional[_Union[EventReference, _Mapping]] = ..., personal: _Optional[_Union[PersonalData, _Mapping]] = ..., sealed_personal: _Optional[_Union[SealedPersonalData, _Mapping]] = ..., intake: _Optional[_Union[Intake, _Mapping]] = ..., interaction: _Optional[_Union[Interaction, _Mapping]] = ..., feedback_requested: _Optional[_Union[FeedbackRequested, _Mapping]] = ..., feedback_suppressed: _Optional[_Union[FeedbackSuppressed, _Mapping]] = ..., feedback_received: _Optional[_Union[FeedbackReceived, _Mapping]] = ..., expectation: _Optional[_Union[Expectation, _Mapping]] = ..., public_post: _Optional[_Union[PublicPost, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., remedy: _Optional[_Union[Remedy, _Mapping]] = ..., goodwill: _Optional[_Union[Goodwill, _Mapping]] = ..., recovery_closed: _Optional[_Union[RecoveryClosed, _Mapping]] = ..., recognition: _Optional[_Union[Recognition, _Mapping]] = ..., customer_profile: _Optional[_Union[CustomerProfile, _Mapping]] = ..., correction: _Optional[_Union[Correction, _Mapping]] = ..., retraction: _Optional[_Union[Retraction, _Mapping]] = ...) -> None: ...
+    staff_profile: StaffProfile
+    def __init__(self, event_id: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., touchpoint: _Optional[str] = ..., customer: _Optional[str] = ..., correlation_id: _Optional[str] = ..., causation_id: _Optional[str] = ..., place: _Optional[_Union[Place, _Mapping]] = ..., staff: _Optional[str] = ..., attributes: _Optional[_Mapping[str, str]] = ..., amends: _Optional[_Union[EventReference, _Mapping]] = ..., personal: _Optional[_Union[PersonalData, _Mapping]] = ..., sealed_personal: _Optional[_Union[SealedPersonalData, _Mapping]] = ..., intake: _Optional[_Union[Intake, _Mapping]] = ..., interaction: _Optional[_Union[Interaction, _Mapping]] = ..., feedback_requested: _Optional[_Union[FeedbackRequested, _Mapping]] = ..., feedback_suppressed: _Optional[_Union[FeedbackSuppressed, _Mapping]] = ..., feedback_received: _Optional[_Union[FeedbackReceived, _Mapping]] = ..., expectation: _Optional[_Union[Expectation, _Mapping]] = ..., public_post: _Optional[_Union[PublicPost, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., remedy: _Optional[_Union[Remedy, _Mapping]] = ..., goodwill: _Optional[_Union[Goodwill, _Mapping]] = ..., recovery_closed: _Optional[_Union[RecoveryClosed, _Mapping]] = ..., recognition: _Optional[_Union[Recognition, _Mapping]] = ..., customer_profile: _Optional[_Union[CustomerProfile, _Mapping]] = ..., correction: _Optional[_Union[Correction, _Mapping]] = ..., retraction: _Optional[_Union[Retraction, _Mapping]] = ..., staff_profile: _Optional[_Union[StaffProfile, _Mapping]] = ...) -> None: ...
 
 class EventReference(_message.Message):
     __slots__ = ("source", "event_id")
@@ -336,28 +338,32 @@ class Interaction(_message.Message):
     def __init__(self, stage: _Optional[_Union[Stage, str]] = ..., channel: _Optional[_Union[Channel, str]] = ..., service_mode: _Optional[_Union[ServiceMode, str]] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., amount: _Optional[_Union[Money, _Mapping]] = ..., options_presented: _Optional[int] = ...) -> None: ...
 
 class FeedbackRequested(_message.Message):
-    __slots__ = ("stage", "channel", "asked_via", "survey")
+    __slots__ = ("stage", "channel", "asked_via", "survey", "service_mode")
     STAGE_FIELD_NUMBER: _ClassVar[int]
     CHANNEL_FIELD_NUMBER: _ClassVar[int]
     ASKED_VIA_FIELD_NUMBER: _ClassVar[int]
     SURVEY_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_MODE_FIELD_NUMBER: _ClassVar[int]
     stage: Stage
     channel: Channel
     asked_via: Channel
     survey: str
-    def __init__(self, stage: _Optional[_Union[Stage, str]] = ..., channel: _Optional[_Union[Channel, str]] = ..., asked_via: _Optional[_Union[Channel, str]] = ..., survey: _Optional[str] = ...) -> None: ...
+    service_mode: ServiceMode
+    def __init__(self, stage: _Optional[_Union[Stage, str]] = ..., channel: _Optional[_Union[Channel, str]] = ..., asked_via: _Optional[_Union[Channel, str]] = ..., survey: _Optional[str] = ..., service_mode: _Optional[_Union[ServiceMode, str]] = ...) -> None: ...
 
 class FeedbackSuppressed(_message.Message):
-    __slots__ = ("stage", "channel", "reason", "survey")
+    __slots__ = ("stage", "channel", "reason", "survey", "service_mode")
     STAGE_FIELD_NUMBER: _ClassVar[int]
     CHANNEL_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     SURVEY_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_MODE_FIELD_NUMBER: _ClassVar[int]
     stage: Stage
     channel: Channel
     reason: str
     survey: str
-    def __init__(self, stage: _Optional[_Union[Stage, str]] = ..., channel: _Optional[_Union[Channel, str]] = ..., reason: _Optional[str] = ..., survey: _Optional[str] = ...) -> None: ...
+    service_mode: ServiceMode
+    def __init__(self, stage: _Optional[_Union[Stage, str]] = ..., channel: _Optional[_Union[Channel, str]] = ..., reason: _Optional[str] = ..., survey: _Optional[str] = ..., service_mode: _Optional[_Union[ServiceMode, str]] = ...) -> None: ...
 
 class Signal(_message.Message):
     __slots__ = ("metric", "value", "scale_min", "scale_max", "direction", "dimension", "question", "model")
@@ -380,7 +386,7 @@ class Signal(_message.Message):
     def __init__(self, metric: _Optional[_Union[Metric, str]] = ..., value: _Optional[str] = ..., scale_min: _Optional[str] = ..., scale_max: _Optional[str] = ..., direction: _Optional[_Union[Direction, str]] = ..., dimension: _Optional[str] = ..., question: _Optional[str] = ..., model: _Optional[str] = ...) -> None: ...
 
 class FeedbackReceived(_message.Message):
-    __slots__ = ("stage", "channel", "signals", "kind", "request_id", "answered_via", "survey")
+    __slots__ = ("stage", "channel", "signals", "kind", "request_id", "answered_via", "survey", "service_mode")
     STAGE_FIELD_NUMBER: _ClassVar[int]
     CHANNEL_FIELD_NUMBER: _ClassVar[int]
     SIGNALS_FIELD_NUMBER: _ClassVar[int]
@@ -388,6 +394,7 @@ class FeedbackReceived(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     ANSWERED_VIA_FIELD_NUMBER: _ClassVar[int]
     SURVEY_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_MODE_FIELD_NUMBER: _ClassVar[int]
     stage: Stage
     channel: Channel
     signals: _containers.RepeatedCompositeFieldContainer[Signal]
@@ -395,7 +402,8 @@ class FeedbackReceived(_message.Message):
     request_id: str
     answered_via: Channel
     survey: str
-    def __init__(self, stage: _Optional[_Union[Stage, str]] = ..., channel: _Optional[_Union[Channel, str]] = ..., signals: _Optional[_Iterable[_Union[Signal, _Mapping]]] = ..., kind: _Optional[_Union[FeedbackKind, str]] = ..., request_id: _Optional[str] = ..., answered_via: _Optional[_Union[Channel, str]] = ..., survey: _Optional[str] = ...) -> None: ...
+    service_mode: ServiceMode
+    def __init__(self, stage: _Optional[_Union[Stage, str]] = ..., channel: _Optional[_Union[Channel, str]] = ..., signals: _Optional[_Iterable[_Union[Signal, _Mapping]]] = ..., kind: _Optional[_Union[FeedbackKind, str]] = ..., request_id: _Optional[str] = ..., answered_via: _Optional[_Union[Channel, str]] = ..., survey: _Optional[str] = ..., service_mode: _Optional[_Union[ServiceMode, str]] = ...) -> None: ...
 
 class Expectation(_message.Message):
     __slots__ = ("basis", "dimension", "signal", "due_at", "within")
@@ -486,8 +494,18 @@ class CustomerProfile(_message.Message):
     segments: _containers.ScalarMap[str, str]
     def __init__(self, birth_year_from: _Optional[int] = ..., birth_year_to: _Optional[int] = ..., segments: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
+class StaffProfile(_message.Message):
+    __slots__ = ("group", "cohort", "job_design")
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    COHORT_FIELD_NUMBER: _ClassVar[int]
+    JOB_DESIGN_FIELD_NUMBER: _ClassVar[int]
+    group: str
+    cohort: str
+    job_design: str
+    def __init__(self, group: _Optional[str] = ..., cohort: _Optional[str] = ..., job_design: _Optional[str] = ...) -> None: ...
+
 class Correction(_message.Message):
-    __slots__ = ("reason", "interaction", "feedback_requested", "feedback_suppressed", "feedback_received", "expectation", "public_post", "failure", "remedy", "goodwill", "recovery_closed", "recognition", "customer_profile")
+    __slots__ = ("reason", "interaction", "feedback_requested", "feedback_suppressed", "feedback_received", "expectation", "public_post", "failure", "remedy", "goodwill", "recovery_closed", "recognition", "customer_profile", "staff_profile")
     REASON_FIELD_NUMBER: _ClassVar[int]
     INTERACTION_FIELD_NUMBER: _ClassVar[int]
     FEEDBACK_REQUESTED_FIELD_NUMBER: _ClassVar[int]
@@ -501,6 +519,7 @@ class Correction(_message.Message):
     RECOVERY_CLOSED_FIELD_NUMBER: _ClassVar[int]
     RECOGNITION_FIELD_NUMBER: _ClassVar[int]
     CUSTOMER_PROFILE_FIELD_NUMBER: _ClassVar[int]
+    STAFF_PROFILE_FIELD_NUMBER: _ClassVar[int]
     reason: str
     interaction: Interaction
     feedback_requested: FeedbackRequested
@@ -514,7 +533,8 @@ class Correction(_message.Message):
     recovery_closed: RecoveryClosed
     recognition: Recognition
     customer_profile: CustomerProfile
-    def __init__(self, reason: _Optional[str] = ..., interaction: _Optional[_Union[Interaction, _Mapping]] = ..., feedback_requested: _Optional[_Union[FeedbackRequested, _Mapping]] = ..., feedback_suppressed: _Optional[_Union[FeedbackSuppressed, _Mapping]] = ..., feedback_received: _Optional[_Union[FeedbackReceived, _Mapping]] = ..., expectation: _Optional[_Union[Expectation, _Mapping]] = ..., public_post: _Optional[_Union[PublicPost, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., remedy: _Optional[_Union[Remedy, _Mapping]] = ..., goodwill: _Optional[_Union[Goodwill, _Mapping]] = ..., recovery_closed: _Optional[_Union[RecoveryClosed, _Mapping]] = ..., recognition: _Optional[_Union[Recognition, _Mapping]] = ..., customer_profile: _Optional[_Union[CustomerProfile, _Mapping]] = ...) -> None: ...
+    staff_profile: StaffProfile
+    def __init__(self, reason: _Optional[str] = ..., interaction: _Optional[_Union[Interaction, _Mapping]] = ..., feedback_requested: _Optional[_Union[FeedbackRequested, _Mapping]] = ..., feedback_suppressed: _Optional[_Union[FeedbackSuppressed, _Mapping]] = ..., feedback_received: _Optional[_Union[FeedbackReceived, _Mapping]] = ..., expectation: _Optional[_Union[Expectation, _Mapping]] = ..., public_post: _Optional[_Union[PublicPost, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., remedy: _Optional[_Union[Remedy, _Mapping]] = ..., goodwill: _Optional[_Union[Goodwill, _Mapping]] = ..., recovery_closed: _Optional[_Union[RecoveryClosed, _Mapping]] = ..., recognition: _Optional[_Union[Recognition, _Mapping]] = ..., customer_profile: _Optional[_Union[CustomerProfile, _Mapping]] = ..., staff_profile: _Optional[_Union[StaffProfile, _Mapping]] = ...) -> None: ...
 
 class Retraction(_message.Message):
     __slots__ = ("reason",)

@@ -27,6 +27,12 @@ if _version_not_supported:
 
 class ScoringServiceStub:
     """Answers from the read models. The tenant comes from the credential alone.
+
+    Every answer is exact as of a position of the journal, says which, and is the same whenever it is asked for
+    again. One process answers at most 64 questions at once; callers beyond, and questions that take longer than
+    20 seconds, get RESOURCE_EXHAUSTED with RetryInfo. Errors of all: INVALID_ARGUMENT, UNAUTHENTICATED,
+    PERMISSION_DENIED, FAILED_PRECONDITION (a position of another journal or ahead of the projection),
+    RESOURCE_EXHAUSTED and UNAVAILABLE with RetryInfo.
     """
 
     def __init__(self, channel):
@@ -45,10 +51,41 @@ class ScoringServiceStub:
                 request_serializer=touchledger_dot_v1_dot_scoring__pb2.GetStatusRequest.SerializeToString,
                 response_deserializer=touchledger_dot_v1_dot_scoring__pb2.GetStatusResponse.FromString,
                 _registered_method=True)
+        self.GetSeries = channel.unary_unary(
+                '/touchledger.v1.ScoringService/GetSeries',
+                request_serializer=touchledger_dot_v1_dot_scoring__pb2.GetSeriesRequest.SerializeToString,
+                response_deserializer=touchledger_dot_v1_dot_scoring__pb2.GetSeriesResponse.FromString,
+                _registered_method=True)
+        self.GetJourney = channel.unary_unary(
+                '/touchledger.v1.ScoringService/GetJourney',
+                request_serializer=touchledger_dot_v1_dot_scoring__pb2.GetJourneyRequest.SerializeToString,
+                response_deserializer=touchledger_dot_v1_dot_scoring__pb2.GetJourneyResponse.FromString,
+                _registered_method=True)
+        self.GetBridge = channel.unary_unary(
+                '/touchledger.v1.ScoringService/GetBridge',
+                request_serializer=touchledger_dot_v1_dot_scoring__pb2.GetBridgeRequest.SerializeToString,
+                response_deserializer=touchledger_dot_v1_dot_scoring__pb2.GetBridgeResponse.FromString,
+                _registered_method=True)
+        self.GetLineage = channel.unary_unary(
+                '/touchledger.v1.ScoringService/GetLineage',
+                request_serializer=touchledger_dot_v1_dot_scoring__pb2.GetLineageRequest.SerializeToString,
+                response_deserializer=touchledger_dot_v1_dot_scoring__pb2.GetLineageResponse.FromString,
+                _registered_method=True)
+        self.WatchScores = channel.unary_stream(
+                '/touchledger.v1.ScoringService/WatchScores',
+                request_serializer=touchledger_dot_v1_dot_scoring__pb2.WatchScoresRequest.SerializeToString,
+                response_deserializer=touchledger_dot_v1_dot_scoring__pb2.WatchScoresResponse.FromString,
+                _registered_method=True)
 
 
 class ScoringServiceServicer:
     """Answers from the read models. The tenant comes from the credential alone.
+
+    Every answer is exact as of a position of the journal, says which, and is the same whenever it is asked for
+    again. One process answers at most 64 questions at once; callers beyond, and questions that take longer than
+    20 seconds, get RESOURCE_EXHAUSTED with RetryInfo. Errors of all: INVALID_ARGUMENT, UNAUTHENTICATED,
+    PERMISSION_DENIED, FAILED_PRECONDITION (a position of another journal or ahead of the projection),
+    RESOURCE_EXHAUSTED and UNAVAILABLE with RetryInfo.
     """
 
     def GetScores(self, request, context):
@@ -68,6 +105,46 @@ class ScoringServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetSeries(self, request, context):
+        """Scores per day, week or month. A period in which nothing happened is there, with counts of 0 and no scores.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetJourney(self, request, context):
+        """Everything that is known of one customer, from all sources, in the order in which it occurred.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetBridge(self, request, context):
+        """Why a score is another one than it was: "you saw 4.21, now it is 4.08". The parts sum exactly to the
+        difference, and each comes with the events that make it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetLineage(self, request, context):
+        """The events behind scores: whoever projects them alone gets the same counts, sums and scores, but for
+        scores that are set against all that the tenant has (shrunken ones).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchScores(self, request, context):
+        """Scores as they change: the answer of now, then a new one whenever the read models have moved on and the
+        answer is another. While there is none, a message without an answer comes every 5 seconds. Give it no
+        deadline. A reader that takes nothing for 10 seconds is cut off with RESOURCE_EXHAUSTED; one process serves at
+        most 100 streams. After any end, ask again: the first answer is the one of now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ScoringServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -81,6 +158,31 @@ def add_ScoringServiceServicer_to_server(servicer, server):
                     request_deserializer=touchledger_dot_v1_dot_scoring__pb2.GetStatusRequest.FromString,
                     response_serializer=touchledger_dot_v1_dot_scoring__pb2.GetStatusResponse.SerializeToString,
             ),
+            'GetSeries': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSeries,
+                    request_deserializer=touchledger_dot_v1_dot_scoring__pb2.GetSeriesRequest.FromString,
+                    response_serializer=touchledger_dot_v1_dot_scoring__pb2.GetSeriesResponse.SerializeToString,
+            ),
+            'GetJourney': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetJourney,
+                    request_deserializer=touchledger_dot_v1_dot_scoring__pb2.GetJourneyRequest.FromString,
+                    response_serializer=touchledger_dot_v1_dot_scoring__pb2.GetJourneyResponse.SerializeToString,
+            ),
+            'GetBridge': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBridge,
+                    request_deserializer=touchledger_dot_v1_dot_scoring__pb2.GetBridgeRequest.FromString,
+                    response_serializer=touchledger_dot_v1_dot_scoring__pb2.GetBridgeResponse.SerializeToString,
+            ),
+            'GetLineage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLineage,
+                    request_deserializer=touchledger_dot_v1_dot_scoring__pb2.GetLineageRequest.FromString,
+                    response_serializer=touchledger_dot_v1_dot_scoring__pb2.GetLineageResponse.SerializeToString,
+            ),
+            'WatchScores': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchScores,
+                    request_deserializer=touchledger_dot_v1_dot_scoring__pb2.WatchScoresRequest.FromString,
+                    response_serializer=touchledger_dot_v1_dot_scoring__pb2.WatchScoresResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'touchledger.v1.ScoringService', rpc_method_handlers)
@@ -91,6 +193,12 @@ def add_ScoringServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class ScoringService:
     """Answers from the read models. The tenant comes from the credential alone.
+
+    Every answer is exact as of a position of the journal, says which, and is the same whenever it is asked for
+    again. One process answers at most 64 questions at once; callers beyond, and questions that take longer than
+    20 seconds, get RESOURCE_EXHAUSTED with RetryInfo. Errors of all: INVALID_ARGUMENT, UNAUTHENTICATED,
+    PERMISSION_DENIED, FAILED_PRECONDITION (a position of another journal or ahead of the projection),
+    RESOURCE_EXHAUSTED and UNAVAILABLE with RetryInfo.
     """
 
     @staticmethod
@@ -137,6 +245,141 @@ class ScoringService:
             '/touchledger.v1.ScoringService/GetStatus',
             touchledger_dot_v1_dot_scoring__pb2.GetStatusRequest.SerializeToString,
             touchledger_dot_v1_dot_scoring__pb2.GetStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSeries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/touchledger.v1.ScoringService/GetSeries',
+            touchledger_dot_v1_dot_scoring__pb2.GetSeriesRequest.SerializeToString,
+            touchledger_dot_v1_dot_scoring__pb2.GetSeriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetJourney(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/touchledger.v1.ScoringService/GetJourney',
+            touchledger_dot_v1_dot_scoring__pb2.GetJourneyRequest.SerializeToString,
+            touchledger_dot_v1_dot_scoring__pb2.GetJourneyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBridge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/touchledger.v1.ScoringService/GetBridge',
+            touchledger_dot_v1_dot_scoring__pb2.GetBridgeRequest.SerializeToString,
+            touchledger_dot_v1_dot_scoring__pb2.GetBridgeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLineage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/touchledger.v1.ScoringService/GetLineage',
+            touchledger_dot_v1_dot_scoring__pb2.GetLineageRequest.SerializeToString,
+            touchledger_dot_v1_dot_scoring__pb2.GetLineageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchScores(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/touchledger.v1.ScoringService/WatchScores',
+            touchledger_dot_v1_dot_scoring__pb2.WatchScoresRequest.SerializeToString,
+            touchledger_dot_v1_dot_scoring__pb2.WatchScoresResponse.FromString,
             options,
             channel_credentials,
             insecure,

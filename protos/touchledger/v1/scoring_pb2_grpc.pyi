@@ -27,7 +27,14 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ScoringServiceStub:
-    """Answers from the read models. The tenant comes from the credential alone."""
+    """Answers from the read models. The tenant comes from the credential alone.
+
+    Every answer is exact as of a position of the journal, says which, and is the same whenever it is asked for
+    again. One process answers at most 64 questions at once; callers beyond, and questions that take longer than
+    20 seconds, get RESOURCE_EXHAUSTED with RetryInfo. Errors of all: INVALID_ARGUMENT, UNAUTHENTICATED,
+    PERMISSION_DENIED, FAILED_PRECONDITION (a position of another journal or ahead of the projection),
+    RESOURCE_EXHAUSTED and UNAVAILABLE with RetryInfo.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -42,10 +49,35 @@ class ScoringServiceStub:
     """How far the projection is.
     Errors: UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE with RetryInfo.
     """
+    GetSeries: _grpc.UnaryUnaryMultiCallable[_scoring_pb2.GetSeriesRequest, _scoring_pb2.GetSeriesResponse]
+    """Scores per day, week or month. A period in which nothing happened is there, with counts of 0 and no scores."""
+    GetJourney: _grpc.UnaryUnaryMultiCallable[_scoring_pb2.GetJourneyRequest, _scoring_pb2.GetJourneyResponse]
+    """Everything that is known of one customer, from all sources, in the order in which it occurred."""
+    GetBridge: _grpc.UnaryUnaryMultiCallable[_scoring_pb2.GetBridgeRequest, _scoring_pb2.GetBridgeResponse]
+    """Why a score is another one than it was: "you saw 4.21, now it is 4.08". The parts sum exactly to the
+    difference, and each comes with the events that make it.
+    """
+    GetLineage: _grpc.UnaryUnaryMultiCallable[_scoring_pb2.GetLineageRequest, _scoring_pb2.GetLineageResponse]
+    """The events behind scores: whoever projects them alone gets the same counts, sums and scores, but for
+    scores that are set against all that the tenant has (shrunken ones).
+    """
+    WatchScores: _grpc.UnaryStreamMultiCallable[_scoring_pb2.WatchScoresRequest, _scoring_pb2.WatchScoresResponse]
+    """Scores as they change: the answer of now, then a new one whenever the read models have moved on and the
+    answer is another. While there is none, a message without an answer comes every 5 seconds. Give it no
+    deadline. A reader that takes nothing for 10 seconds is cut off with RESOURCE_EXHAUSTED; one process serves at
+    most 100 streams. After any end, ask again: the first answer is the one of now.
+    """
 
 @_typing.type_check_only
 class ScoringServiceAsyncStub(ScoringServiceStub):
-    """Answers from the read models. The tenant comes from the credential alone."""
+    """Answers from the read models. The tenant comes from the credential alone.
+
+    Every answer is exact as of a position of the journal, says which, and is the same whenever it is asked for
+    again. One process answers at most 64 questions at once; callers beyond, and questions that take longer than
+    20 seconds, get RESOURCE_EXHAUSTED with RetryInfo. Errors of all: INVALID_ARGUMENT, UNAUTHENTICATED,
+    PERMISSION_DENIED, FAILED_PRECONDITION (a position of another journal or ahead of the projection),
+    RESOURCE_EXHAUSTED and UNAVAILABLE with RetryInfo.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetScores: _aio.UnaryUnaryMultiCallable[_scoring_pb2.GetScoresRequest, _scoring_pb2.GetScoresResponse]  # type: ignore[assignment]
@@ -57,9 +89,34 @@ class ScoringServiceAsyncStub(ScoringServiceStub):
     """How far the projection is.
     Errors: UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE with RetryInfo.
     """
+    GetSeries: _aio.UnaryUnaryMultiCallable[_scoring_pb2.GetSeriesRequest, _scoring_pb2.GetSeriesResponse]  # type: ignore[assignment]
+    """Scores per day, week or month. A period in which nothing happened is there, with counts of 0 and no scores."""
+    GetJourney: _aio.UnaryUnaryMultiCallable[_scoring_pb2.GetJourneyRequest, _scoring_pb2.GetJourneyResponse]  # type: ignore[assignment]
+    """Everything that is known of one customer, from all sources, in the order in which it occurred."""
+    GetBridge: _aio.UnaryUnaryMultiCallable[_scoring_pb2.GetBridgeRequest, _scoring_pb2.GetBridgeResponse]  # type: ignore[assignment]
+    """Why a score is another one than it was: "you saw 4.21, now it is 4.08". The parts sum exactly to the
+    difference, and each comes with the events that make it.
+    """
+    GetLineage: _aio.UnaryUnaryMultiCallable[_scoring_pb2.GetLineageRequest, _scoring_pb2.GetLineageResponse]  # type: ignore[assignment]
+    """The events behind scores: whoever projects them alone gets the same counts, sums and scores, but for
+    scores that are set against all that the tenant has (shrunken ones).
+    """
+    WatchScores: _aio.UnaryStreamMultiCallable[_scoring_pb2.WatchScoresRequest, _scoring_pb2.WatchScoresResponse]  # type: ignore[assignment]
+    """Scores as they change: the answer of now, then a new one whenever the read models have moved on and the
+    answer is another. While there is none, a message without an answer comes every 5 seconds. Give it no
+    deadline. A reader that takes nothing for 10 seconds is cut off with RESOURCE_EXHAUSTED; one process serves at
+    most 100 streams. After any end, ask again: the first answer is the one of now.
+    """
 
 class ScoringServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Answers from the read models. The tenant comes from the credential alone."""
+    """Answers from the read models. The tenant comes from the credential alone.
+
+    Every answer is exact as of a position of the journal, says which, and is the same whenever it is asked for
+    again. One process answers at most 64 questions at once; callers beyond, and questions that take longer than
+    20 seconds, get RESOURCE_EXHAUSTED with RetryInfo. Errors of all: INVALID_ARGUMENT, UNAUTHENTICATED,
+    PERMISSION_DENIED, FAILED_PRECONDITION (a position of another journal or ahead of the projection),
+    RESOURCE_EXHAUSTED and UNAVAILABLE with RetryInfo.
+    """
 
     @_abc_1.abstractmethod
     def GetScores(
@@ -80,6 +137,54 @@ class ScoringServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_scoring_pb2.GetStatusResponse, _abc.Awaitable[_scoring_pb2.GetStatusResponse]]:
         """How far the projection is.
         Errors: UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE with RetryInfo.
+        """
+
+    @_abc_1.abstractmethod
+    def GetSeries(
+        self,
+        request: _scoring_pb2.GetSeriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scoring_pb2.GetSeriesResponse, _abc.Awaitable[_scoring_pb2.GetSeriesResponse]]:
+        """Scores per day, week or month. A period in which nothing happened is there, with counts of 0 and no scores."""
+
+    @_abc_1.abstractmethod
+    def GetJourney(
+        self,
+        request: _scoring_pb2.GetJourneyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scoring_pb2.GetJourneyResponse, _abc.Awaitable[_scoring_pb2.GetJourneyResponse]]:
+        """Everything that is known of one customer, from all sources, in the order in which it occurred."""
+
+    @_abc_1.abstractmethod
+    def GetBridge(
+        self,
+        request: _scoring_pb2.GetBridgeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scoring_pb2.GetBridgeResponse, _abc.Awaitable[_scoring_pb2.GetBridgeResponse]]:
+        """Why a score is another one than it was: "you saw 4.21, now it is 4.08". The parts sum exactly to the
+        difference, and each comes with the events that make it.
+        """
+
+    @_abc_1.abstractmethod
+    def GetLineage(
+        self,
+        request: _scoring_pb2.GetLineageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scoring_pb2.GetLineageResponse, _abc.Awaitable[_scoring_pb2.GetLineageResponse]]:
+        """The events behind scores: whoever projects them alone gets the same counts, sums and scores, but for
+        scores that are set against all that the tenant has (shrunken ones).
+        """
+
+    @_abc_1.abstractmethod
+    def WatchScores(
+        self,
+        request: _scoring_pb2.WatchScoresRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_scoring_pb2.WatchScoresResponse], _abc.AsyncIterator[_scoring_pb2.WatchScoresResponse]]:
+        """Scores as they change: the answer of now, then a new one whenever the read models have moved on and the
+        answer is another. While there is none, a message without an answer comes every 5 seconds. Give it no
+        deadline. A reader that takes nothing for 10 seconds is cut off with RESOURCE_EXHAUSTED; one process serves at
+        most 100 streams. After any end, ask again: the first answer is the one of now.
         """
 
 def add_ScoringServiceServicer_to_server(servicer: ScoringServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

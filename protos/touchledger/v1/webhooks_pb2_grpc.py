@@ -30,8 +30,17 @@ class WebhookServiceStub:
     with the scope "admin", for ReplayDeliveries "recover"; a webhook of another tenant is NOT_FOUND.
 
     A vendor posts to POST /v1/webhooks/{adapter}/{webhook_id}. The delivery is verified, stored, and answered 202;
-    its events are read and published afterwards, within a second unless the journal is away.
-    Errors of every call: UNAUTHENTICATED, PERMISSION_DENIED, INVALID_ARGUMENT, UNAVAILABLE with RetryInfo.
+    its events are read and published afterwards, within a second unless the journal is away. Where more waits than
+    can be mapped at once, tenants take turns, and so do the webhooks of each: what waits for one holds up no other.
+
+    A delivery is kept, sealed, for 30 days from when it came, and then deleted, also where no gateway could open or
+    map it. Longer is kept only what waits to be published, as for a journal that is away, and until it is.
+    A delivery of which five attempts to map it ended without an outcome, such as with the gateway's own end, is given
+    up: it is quarantined whole as MAPPING_GIVEN_UP, and ReplayDeliveries tries it again. An attempt for which only the
+    journal or the database was away does not count.
+
+    Errors of every call: UNAUTHENTICATED, PERMISSION_DENIED, INVALID_ARGUMENT, UNAVAILABLE or RESOURCE_EXHAUSTED with
+    RetryInfo.
     """
 
     def __init__(self, channel):
@@ -72,12 +81,21 @@ class WebhookServiceServicer:
     with the scope "admin", for ReplayDeliveries "recover"; a webhook of another tenant is NOT_FOUND.
 
     A vendor posts to POST /v1/webhooks/{adapter}/{webhook_id}. The delivery is verified, stored, and answered 202;
-    its events are read and published afterwards, within a second unless the journal is away.
-    Errors of every call: UNAUTHENTICATED, PERMISSION_DENIED, INVALID_ARGUMENT, UNAVAILABLE with RetryInfo.
+    its events are read and published afterwards, within a second unless the journal is away. Where more waits than
+    can be mapped at once, tenants take turns, and so do the webhooks of each: what waits for one holds up no other.
+
+    A delivery is kept, sealed, for 30 days from when it came, and then deleted, also where no gateway could open or
+    map it. Longer is kept only what waits to be published, as for a journal that is away, and until it is.
+    A delivery of which five attempts to map it ended without an outcome, such as with the gateway's own end, is given
+    up: it is quarantined whole as MAPPING_GIVEN_UP, and ReplayDeliveries tries it again. An attempt for which only the
+    journal or the database was away does not count.
+
+    Errors of every call: UNAUTHENTICATED, PERMISSION_DENIED, INVALID_ARGUMENT, UNAVAILABLE or RESOURCE_EXHAUSTED with
+    RetryInfo.
     """
 
     def CreateWebhook(self, request, context):
-        """Makes a webhook. Errors: RESOURCE_EXHAUSTED when the tenant has 1000.
+        """Makes a webhook. Errors: FAILED_PRECONDITION with the code TOO_MANY_WEBHOOKS when the tenant has 1000.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -107,8 +125,10 @@ class WebhookServiceServicer:
 
     def ReplayDeliveries(self, request, context):
         """Maps stored deliveries again, the oldest first: after a mapping was mended. An event that is in the journal
-        already is a duplicate; one that has other content now is a conflict, and the journal stays as it is. One
-        call takes a bounded number of deliveries: repeat with the page token until it is empty. Safe to repeat.
+        already is a duplicate; one that has other content now is a conflict, and the journal stays as it is. Entries that
+        were quarantined for these deliveries are released once their events are in the journal: an event by its id, a
+        delivery that could not be read with the last event in it. One call takes a bounded number of deliveries: repeat
+        with the page token until it is empty. Safe to repeat.
         Errors: NOT_FOUND; RESOURCE_EXHAUSTED or UNAVAILABLE with RetryInfo: repeat with the same token.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -156,8 +176,17 @@ class WebhookService:
     with the scope "admin", for ReplayDeliveries "recover"; a webhook of another tenant is NOT_FOUND.
 
     A vendor posts to POST /v1/webhooks/{adapter}/{webhook_id}. The delivery is verified, stored, and answered 202;
-    its events are read and published afterwards, within a second unless the journal is away.
-    Errors of every call: UNAUTHENTICATED, PERMISSION_DENIED, INVALID_ARGUMENT, UNAVAILABLE with RetryInfo.
+    its events are read and published afterwards, within a second unless the journal is away. Where more waits than
+    can be mapped at once, tenants take turns, and so do the webhooks of each: what waits for one holds up no other.
+
+    A delivery is kept, sealed, for 30 days from when it came, and then deleted, also where no gateway could open or
+    map it. Longer is kept only what waits to be published, as for a journal that is away, and until it is.
+    A delivery of which five attempts to map it ended without an outcome, such as with the gateway's own end, is given
+    up: it is quarantined whole as MAPPING_GIVEN_UP, and ReplayDeliveries tries it again. An attempt for which only the
+    journal or the database was away does not count.
+
+    Errors of every call: UNAUTHENTICATED, PERMISSION_DENIED, INVALID_ARGUMENT, UNAVAILABLE or RESOURCE_EXHAUSTED with
+    RetryInfo.
     """
 
     @staticmethod

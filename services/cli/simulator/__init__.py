@@ -3,12 +3,13 @@
 The model, from the outside in:
 
 * retailer.py: six stores, a call centre, a web shop and public networks; the touchpoints with their usual
-  quality; what can go wrong. Two stores' tills are offline for days, and one store has a bad August.
+  quality; the jobs of the staff; what can go wrong. Two stores' tills are offline for days, one store has a
+  bad August, and teams of the call centre are given the right to decide.
 * customers.py: five generations that buy, answer and get on with self-service differently.
 * stories.py: the journeys that they make, from the advert to the return.
 * journey.py: meetings. Each is felt on a scale from 0 to 1: the touchpoint's quality, the customer, the
-  store, the wait, and luck. What was felt decides every answer, on whatever scale, every post, and who
-  comes back.
+  store, who serves, the wait, and luck. What was felt decides every answer, on whatever scale, every post,
+  and who comes back.
 * feedback.py: who is asked and who answers. recovery.py: failures, what is done about them, public posts.
 * diary.py: events with ids, in the order in which the sources publish them; corrections and retractions.
 
@@ -25,6 +26,7 @@ from services.cli.simulator.journey import Journey
 from services.cli.simulator.retailer import (
     DAY_MS,
     HOUR_MS,
+    JOBS,
     QUARTER_END_MS,
     QUARTER_START_MS,
     STORES,
@@ -45,6 +47,10 @@ RETURNS_PLEASED = 0.65
 def quarter(*, seed: int = 1, customers: int = CUSTOMERS) -> Iterator[pb.Event]:
     """Events from 2026-07-01 to 2026-09-30, in the order of publication. Memory grows with customers."""
     diary = Diary(seed)
+    for staff, jobs in JOBS.items():
+        for from_ms, job in jobs:
+            profile = pb.StaffProfile(group=job.group, cohort=job.cohort, job_design=job.job_design)
+            diary.write(at_ms=from_ms, staff=staff, staff_profile=profile)
     people = [draw_customer(number, diary.dice) for number in range(customers)]
     # Each journey's start and customer, earliest first. Whoever comes back is put in again.
     starts = [(_first_visit_ms(diary), customer.number) for customer in people]

@@ -20,7 +20,7 @@ from touchledger.v1 import events_pb2 as pb
 # Shares of events that turn out wrong. While tills are offline people book by hand: so many times as many.
 CORRECTED_SHARE = 0.008
 RETRACTED_SHARE = 0.004
-AMENDED_WHEN_OFFLINE = 20.0
+AMENDED_WHEN_OFFLINE = 40.0
 
 
 def timestamp(at_ms: int) -> Timestamp:
@@ -56,7 +56,7 @@ class Diary:
         self,
         *,
         at_ms: int,
-        touchpoint: Touchpoint,
+        touchpoint: Touchpoint | None = None,
         customer: str = "",
         correlation: str = "",
         cause: str = "",
@@ -73,7 +73,7 @@ class Diary:
         event = pb.Event(
             event_id=uuid7(at_ms, self.dice),
             occurred_at=timestamp(at_ms),
-            touchpoint=touchpoint.name,
+            touchpoint=touchpoint.name if touchpoint else "",
             customer=customer,
             correlation_id=correlation,
             causation_id=cause,

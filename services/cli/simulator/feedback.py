@@ -43,12 +43,14 @@ def ask(journey: Journey, meeting: Meeting, *, surely: bool = False) -> None:
             channel=touchpoint.channel,
             reason=reason,
             survey=touchpoint.survey,
+            service_mode=touchpoint.mode,
         )
         journey.write(
             touchpoint,
             at_ms,
             cause=meeting.event_id,
             store=meeting.store,
+            staff=meeting.staff,
             feedback_suppressed=suppressed,
         )
         return
@@ -101,6 +103,7 @@ def _request(journey: Journey, meeting: Meeting, at_ms: int, survey: str) -> str
         channel=touchpoint.channel,
         asked_via=touchpoint.asked_via,
         survey=survey,
+        service_mode=touchpoint.mode,
     )
     return journey.write(
         touchpoint,
@@ -141,6 +144,7 @@ def _answer(
         request_id=request_id,
         answered_via=touchpoint.asked_via,
         survey=survey,
+        service_mode=touchpoint.mode,
     )
     event_id = journey.write(
         touchpoint,

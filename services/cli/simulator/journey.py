@@ -135,7 +135,7 @@ class Journey:
         extra -= min(WAITING_COSTS_MAX, WAITING_COSTS * max(0.0, waits - 1.0))
         if options is not None and options > OPTIONS_MAX:
             extra -= TOO_MANY_OPTIONS_COST
-        felt = self._felt(touchpoint, store, began_ms, extra)
+        felt = self._felt(touchpoint, store, staff, began_ms, extra)
         self.customer.memories.append(felt)
         self.cause = event_id
         long_wait = waits > LONG_WAIT_TIMES
@@ -153,8 +153,12 @@ class Journey:
             waits *= RUSH_WAITS
         return 1 + int(touchpoint.wait_s * waits), waits
 
-    def _felt(self, touchpoint: Touchpoint, store: Store | None, at_ms: int, extra: float) -> float:
+    def _felt(
+        self, touchpoint: Touchpoint, store: Store | None, staff: str, at_ms: int, extra: float
+    ) -> float:
         felt = touchpoint.quality + extra
+        if staff:
+            felt += retailer.job_adds(staff, at_ms)
         if touchpoint.mode == pb.SERVICE_MODE_SELF:
             felt += self.customer.generation.self_service
         elif touchpoint.mode == pb.SERVICE_MODE_ADVISED:

@@ -101,6 +101,7 @@ def _complain(journey: Journey, meeting: Meeting, issue: Issue) -> None:
         signals=[signal(retailer.MOOD, meeting.felt / 2)] if read else [],
         kind=pb.FEEDBACK_KIND_COMPLAINT,
         answered_via=pb.CHANNEL_EMAIL,
+        service_mode=meeting.touchpoint.mode,
     )
     contact = ""
     if journey.chance(COMPLAINT_CONTACT_SHARE):
@@ -152,7 +153,7 @@ def post(journey: Journey, felt: float, words: tuple[str, ...]) -> None:
     said = pb.PublicPost(
         platform=platform,
         reach=reach,
-        sentiment=signal(retailer.MOOD, felt + (dice.random() - 0.5) * 0.2),
+        sentiment=signal(retailer.PUBLIC_MOOD, felt + (dice.random() - 0.5) * 0.2),
         post_id=f"{platform}-{dice.getrandbits(48):012x}",
     )
     journey.cause = journey.write(

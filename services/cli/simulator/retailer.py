@@ -1,6 +1,7 @@
 """The simulated retailer as plain data: its quarter, touchpoints, stores, call centre, failures and words."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import lru_cache
 
@@ -42,11 +43,16 @@ class Question:
 CSAT = Question("satisfaction", pb.METRIC_CSAT, 1, 5)
 NPS = Question("recommend", pb.METRIC_NPS, 0, 10)
 EASE = Question("made-it-easy", pb.METRIC_CES, 1, 7)
-# The same construct asked the other way round, as two departments with two survey tools do.
-EFFORT = Question("how-much-effort", pb.METRIC_CES, 1, 7, pb.DIRECTION_LOWER_IS_BETTER)
+# The same construct asked the other way round and on another scale, as two departments with two survey tools
+# do: CES 1.0 beside 2.0.
+EFFORT = Question("how-much-effort", pb.METRIC_CES, 1, 5, pb.DIRECTION_LOWER_IS_BETTER)
+SATISFACTION_OF_TEN = Question("satisfaction-of-ten", pb.METRIC_CSAT, 0, 10)
 STARS = Question("stars", pb.METRIC_RATING, 1, 5)
+USEFUL_OF_TEN = Question("useful-of-ten", pb.METRIC_RATING, 1, 10)
 THUMBS = Question("helpful", pb.METRIC_THUMBS, 0, 1)
 MOOD = Question("words", pb.METRIC_SENTIMENT, -1, 1, model="mood-2.1")
+# What is said in public is read by another model.
+PUBLIC_MOOD = Question("words", pb.METRIC_SENTIMENT, -1, 1, model="street-1.4")
 
 
 def _dimension(name: str, lean: float) -> Question:
@@ -95,7 +101,7 @@ ADVERT_NEWSLETTER = Touchpoint(
 WEB_SEARCH = Touchpoint("web.search", pb.STAGE_AWARENESS, pb.CHANNEL_WEB, _SELF, 0.65, 45)
 WEB_PRODUCT_PAGE = Touchpoint(
     "web.product_page", pb.STAGE_CONSIDERATION, pb.CHANNEL_WEB, _SELF, 0.70, 150,
-    questions=(CSAT,), asked_via=pb.CHANNEL_WEB, sampled=0.30, answered=0.18,
+    questions=(CSAT, USEFUL_OF_TEN), asked_via=pb.CHANNEL_WEB, sampled=0.30, answered=0.18,
 )  # fmt: skip
 APP_PRODUCT_FINDER = Touchpoint(
     "app.product_finder", pb.STAGE_SELECTION, pb.CHANNEL_APP, _SELF, 0.70, 200,
@@ -154,7 +160,7 @@ STORE_RETURNS = Touchpoint(
 )  # fmt: skip
 LOYALTY_PROGRAM = Touchpoint(
     "loyalty.program", pb.STAGE_LOYALTY, pb.CHANNEL_APP, _SELF, 0.76, 90,
-    questions=(NPS,), sampled=0.6, answered=0.25,
+    questions=(NPS, SATISFACTION_OF_TEN), sampled=0.6, answered=0.25,
 )  # fmt: skip
 SOCIAL_PUBLIC = Touchpoint(
     "social.public", pb.STAGE_LOYALTY, pb.CHANNEL_SOCIAL, _ASSISTED, 0.6, 180, 3_600
@@ -292,6 +298,69 @@ AGENTS: dict[str, tuple[str, ...]] = {
 # The call centre works from 6:00 to 20:00 UTC, and promises that a call waits no longer than this.
 CALL_CENTRE_HOURS_UTC = (6, 20)
 CALL_WITHIN_S = {"call.billing": 300, "call.support": 180}
+
+
+# ---------------------------------------------------------------------------- jobs
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Where a member of staff works, with whom he or she began, and how the work is cut."""
+
+    group: str
+    cohort: str
+    job_design: str
+
+
+# By the book every exception goes to somebody above; who may decide has a budget to put things right at once.
+BY_THE_BOOK, MAY_DECIDE = "by_the_book", "may_decide"
+MAY_DECIDE_ADDS = 0.06
+COHORTS = ("2023.spring", "2025.autumn", "2026.summer")
+NEWCOMERS = COHORTS[-1]
+NEWCOMER_COSTS = 0.05
+# The stores whose staff may decide, and when teams of the call centre are given it, too.
+STORES_THAT_DECIDE = ("amsterdam-south", "lisbon-riverside")
+SUPPORT_TEAM_GROWS_MS = _midnight_ms(8, 17)
+BILLING_PILOT_STARTS_MS = _midnight_ms(9, 1)
+
+
+def _cohort(member: int, team: Sequence[str]) -> str:
+    """Those with the last numbers began last: a quarter of each team are newcomers."""
+    return COHORTS[0 if 2 * member < len(team) else 1 if 4 * member < 3 * len(team) else 2]
+
+
+def _jobs() -> dict[str, tuple[tuple[int, Job], ...]]:
+    """The jobs of each member of staff with the moment from which on they are held."""
+    jobs = dict[str, tuple[tuple[int, Job], ...]]()
+    for store in STORES:
+        design = MAY_DECIDE if store.name in STORES_THAT_DECIDE else BY_THE_BOOK
+        for member, name in enumerate(store.staff):
+            job = Job(f"store.{store.name}", _cohort(member, store.staff), design)
+            jobs[name] = ((QUARTER_START_MS, job),)
+    for team, agents in AGENTS.items():
+        for member, name in enumerate(agents):
+            job = Job(team, _cohort(member, agents), BY_THE_BOOK)
+            deciding = replace(job, group=f"{team}.own", job_design=MAY_DECIDE)
+            if team == "call.support" and member % 2:
+                jobs[name] = ((QUARTER_START_MS, deciding),)
+            elif team == "call.support" and member < 4:
+                jobs[name] = ((QUARTER_START_MS, job), (SUPPORT_TEAM_GROWS_MS, deciding))
+            elif team == "call.billing" and member % 2:
+                jobs[name] = ((QUARTER_START_MS, job), (BILLING_PILOT_STARTS_MS, deciding))
+            else:
+                jobs[name] = ((QUARTER_START_MS, job),)
+    return jobs
+
+
+JOBS = _jobs()
+
+
+def job_adds(staff: str, at_ms: int) -> float:
+    """What the job of who serves adds to what customers feel."""
+    job = [job for from_ms, job in JOBS[staff] if from_ms <= at_ms][-1]
+    adds = MAY_DECIDE_ADDS if job.job_design == MAY_DECIDE else 0.0
+    return adds - NEWCOMER_COSTS if job.cohort == NEWCOMERS else adds
+
 
 PLATFORMS = ("mastodon", "bluesky", "x", "instagram")
 

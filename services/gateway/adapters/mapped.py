@@ -119,10 +119,16 @@ def _event(mapping: "_Mapping", item: Any, evaluation: "_Evaluation") -> pb.Even
         if mapping.when is not None and mapping.when.of(item, evaluation) is not True:
             return None
         return event_json.read(mapping.event.of(item, evaluation) or {})
-    except event_json.EventJsonError as error:
+    except (event_json.EventJsonError, Unreadable) as error:
         return error.problem
-    except Unreadable as error:
-        return error.problem
+    except FAILURES as error:
+        # A sum can have more digits than Python writes down.
+        return Problem(
+            code="BAD_EXPRESSION",
+            field="config.event",
+            got=type(error).__name__,
+            want="expressions that give what an event can hold",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +153,7 @@ class _Expression:
 
     def of(self, item: Any, evaluation: "_Evaluation") -> Any:
         try:
-            value = evaluation.visit(self.parsed, item)
+            return self._fitted(evaluation.visit(self.parsed, item))
         except _TooMuchWork:
             raise Unreadable(
                 "TOO_COSTLY", self.at, got="an expression that never ends", want="a simpler one"
@@ -159,6 +165,9 @@ class _Expression:
                 got=type(error).__name__,
                 want="one that this delivery can be read with",
             ) from None
+
+    def _fitted(self, value: Any) -> Any:
+        """As the field takes it."""
         if self.field is None or value is None:
             return value
         if self.field.message_type and self.field.message_type.GetOptions().map_entry:

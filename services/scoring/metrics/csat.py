@@ -1,10 +1,10 @@
 """Customer satisfaction on the scale 1 to 5 (ISO 10004): mean, and shares of the two top and bottom boxes.
 
 Answers about one dimension (empathy, speed …) are no answers about the whole and stay out. Answers on another
-scale are counted and stay out too: 4 of 5 and 4 of 10 have no mean.
+scale are counted and stay out too, 4 of 5 and 4 of 10 have no mean: csat_rescaled.py reads them.
 """
 
-from services.scoring.metric import Metric, Score, Sum
+from services.scoring.metric import Metric, Sum, mean, share
 
 WHOLE = "metric = 'csat' AND dimension IS NULL"
 ON_SCALE = f"{WHOLE} AND scale_min = 1 AND scale_max = 5 AND higher_is_better"
@@ -26,26 +26,26 @@ csat = Metric(
         ),
         "csat_other_scale": Sum(
             f"count(*) FILTER (WHERE {WHOLE} AND NOT (scale_min = 1 AND scale_max = 5 AND higher_is_better))",
-            "CSAT answers on other scales, in no score.",
+            "CSAT answers on other scales, which only csat version 2 reads.",
+        ),
+        "csat_squares": Sum(
+            f"coalesce(sum(value * value) FILTER (WHERE {ON_SCALE}), 0)",
+            "Sum of the squares of the CSAT answers on the scale 1 to 5.",
+            "numeric",
         ),
     },
     scores={
-        "csat_mean": Score(
-            "(csat_sum / NULLIF(csat_answered, 0))::double precision", "Mean CSAT, 1 to 5."
+        **mean(
+            *("csat_mean", "csat_sum", "csat_squares", "csat_answered"),
+            "Mean CSAT answer, 1 to 5 (ISO 10004)",
+            scale=("1", "5"),
         ),
-        "top2": Score(
-            "csat_top2::double precision / NULLIF(csat_answered, 0)",
-            "Share of CSAT answers of 4 or 5.",
+        **share(
+            "top2", "csat_top2", "csat_answered", "Share of CSAT answers of 4 or 5 (top-2-box)"
         ),
-        "top2_lo": Score(
-            "bi.wilson_lower(csat_top2, csat_answered)", "Lower bound of top2, Wilson 95 %."
-        ),
-        "top2_hi": Score(
-            "bi.wilson_upper(csat_top2, csat_answered)", "Upper bound of top2, Wilson 95 %."
-        ),
-        "bottom2": Score(
-            "csat_bottom2::double precision / NULLIF(csat_answered, 0)",
-            "Share of CSAT answers of 1 or 2.",
+        **share(
+            *("bottom2", "csat_bottom2", "csat_answered"),
+            "Share of CSAT answers of 1 or 2 (bottom-2-box)",
         ),
     },
 )

@@ -1,8 +1,13 @@
-"""Net promoter score: share of 9-10 minus share of 0-6, on answers with a 0-10 scale (Reichheld 2003)."""
+"""Net promoter score: share of 9-10 minus share of 0-6, on answers with a 0-10 scale (Reichheld 2003).
 
-from services.scoring.metric import Metric, Score, Sum
+The plain standard error is 0 when all answers agree, so the interval is the adjusted one. Its centre is
+nearer to 0 than nps, so that where few answers all agree nps lies outside of it.
+"""
+
+from services.scoring.metric import Metric, Score, Sum, Z
 
 WHOLE = "metric = 'nps' AND dimension IS NULL"
+ADJUSTED = "adjusted Wald, 95 % (Rocks 2016), within the scale"
 
 nps = Metric(
     name="nps",
@@ -20,15 +25,25 @@ nps = Metric(
     scores={
         "nps": Score(
             "100 * (nps_promoters - nps_detractors)::double precision / NULLIF(nps_answered, 0)",
-            "Net promoter score, -100 to 100.",
+            "Net promoter score, -100 to 100 points (Reichheld 2003).",
         ),
         "nps_lo": Score(
-            "bi.nps_bound(nps_promoters, nps_detractors, nps_answered, -1.959963984540054)",
-            "Lower bound of nps, adjusted Wald 95 %.",
+            f"nps_bound(nps_promoters, nps_detractors, nps_answered, -{Z})",
+            f"Lower bound of nps: {ADJUSTED}.",
         ),
         "nps_hi": Score(
-            "bi.nps_bound(nps_promoters, nps_detractors, nps_answered, 1.959963984540054)",
-            "Upper bound of nps, adjusted Wald 95 %.",
+            f"nps_bound(nps_promoters, nps_detractors, nps_answered, {Z})",
+            f"Upper bound of nps: {ADJUSTED}.",
+        ),
+        "nps_variance": Score(
+            "nps_variance(nps_promoters, nps_detractors, nps_answered)",
+            "Variance of one answer that counts 1, 0 or -1 for promoter, passive or detractor"
+            " (p + d - (p - d)², multinomial).",
+        ),
+        "nps_se": Score(
+            "100 * sqrt(nps_variance(nps_promoters, nps_detractors, nps_answered)"
+            " / NULLIF(nps_answered, 0))",
+            "Plain standard error of nps in points, 0 when all answers agree (multinomial).",
         ),
     },
 )

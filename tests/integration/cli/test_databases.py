@@ -40,7 +40,7 @@ async def admin_url(server: EmbeddedPostgres) -> str:
     async with connected(server.admin_url) as admin:
         for database in OWNERS:
             await admin.execute(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
-        for role in (*ROLES, "landlord"):
+        for role in (*ROLES, databases.BI_READERS, "landlord"):
             await admin.execute(f"DROP ROLE IF EXISTS {role}")
     return server.admin_url
 

@@ -14,7 +14,7 @@ from services.chassis import clock
 from services.chassis.errors import Exhausted, Forbidden, Unauthenticated
 from services.chassis.postgres import Pool
 from services.gateway import access
-from services.gateway.access import LOCAL_SCOPES, PUBLISH, QUERY, Access
+from services.gateway.access import LOCAL_SCOPES, OPERATE, PUBLISH, QUERY, Access
 from services.gateway.keyring import Keyring
 from touchledger.v1 import events_pb2
 
@@ -75,6 +75,43 @@ async def test_a_revoked_key_opens_nothing_once_its_trust_has_run_out(
         await admitting.admit_key(KEY, PUBLISH)
 
 
+async def test_a_key_that_came_before_is_looked_at_as_one_that_comes_anew(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admitting, shown = Access(pool, KEYRING), f"Bearer {KEY}"
+    first = await admitting.admit_bearer(shown, PUBLISH)
+    assert first is await admitting.admit_bearer(shown, PUBLISH)
+    with pytest.raises(Forbidden):
+        await admitting.admit_bearer(shown, QUERY)
+    with pytest.raises(Unauthenticated):
+        await admitting.admit_bearer(f"{shown[:-1]}t", PUBLISH)
+    await pool.execute("UPDATE gateway.api_key SET revoked_at = now()")
+    assert first == await admitting.admit_bearer(shown, PUBLISH)
+    monkeypatch.setattr(access, "TRUSTED_SECONDS", 0.0)
+    with pytest.raises(Unauthenticated):
+        await admitting.admit_bearer(shown, PUBLISH)
+
+
+async def test_a_key_that_is_forgotten_here_opens_nothing_at_once(pool: Pool) -> None:
+    admitting, shown = Access(pool, KEYRING), f"Bearer {KEY}"
+    await admitting.admit_bearer(shown, PUBLISH)
+    await pool.execute("UPDATE gateway.api_key SET revoked_at = now()")
+    admitting.forget("a" * 12)
+    with pytest.raises(Unauthenticated):
+        await admitting.admit_bearer(shown, PUBLISH)
+
+
+async def test_what_is_remembered_of_keys_that_came_is_bounded(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access, "KEYS_CACHED_MAX", 3)
+    admitting = Access(pool, KEYRING)
+    for blanks in range(1, 6):
+        await admitting.admit_bearer(f"Bearer{' ' * blanks}{KEY}", PUBLISH)
+    await admitting.admit_bearer(f"Bearer{' ' * access.BEARER_CACHED_LENGTH_MAX}{KEY}", PUBLISH)
+    assert [f"Bearer{' ' * blanks}{KEY}" for blanks in (3, 4, 5)] == list(admitting._shown)
+
+
 async def test_a_key_opens_nothing_from_the_moment_on_when_it_expires(
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,9 +122,12 @@ async def test_a_key_opens_nothing_from_the_moment_on_when_it_expires(
     await admitting.admit_key(KEY, PUBLISH)
     # It is trusted still, and needs no other look to be refused.
     moment = Timestamp(seconds=int(expires_at.timestamp()) + 1)
+    await admitting.admit_bearer(f"Bearer {KEY}", PUBLISH)
     monkeypatch.setattr(clock, "now", lambda: moment)
     with pytest.raises(Unauthenticated):
         await admitting.admit_key(KEY, PUBLISH)
+    with pytest.raises(Unauthenticated):
+        await admitting.admit_bearer(f"Bearer {KEY}", PUBLISH)
 
 
 @pytest.fixture
@@ -210,7 +250,7 @@ async def test_the_local_key_of_an_earlier_release_gets_what_it_needs_now(
     file.write_text(KEY)
     await Access(pool, KEYRING).keep_local_key(file)
     caller = await Access(pool, KEYRING).admit_key(KEY, QUERY)
-    assert set(LOCAL_SCOPES) == caller.scopes
+    assert {*LOCAL_SCOPES, OPERATE} == caller.scopes
 
 
 async def test_a_local_key_that_was_revoked_stays_so(pool: Pool, tmp_path: Path) -> None:

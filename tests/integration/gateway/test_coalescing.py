@@ -15,7 +15,7 @@ from services.touchpoint.journal import Journal
 from services.touchpoint.servicer import JournalServicer
 from tests.support.events import event
 from tests.support.ingest import Calls, gateway, journal_server
-from touchledger.v1 import ingest_pb2, journal_pb2, journal_pb2_grpc
+from touchledger.v1 import ingest_pb2, journal_pb2
 
 RECORDED = ingest_pb2.DISPOSITION_RECORDED
 
@@ -56,19 +56,12 @@ async def held(journal: Journal) -> Held:
 
 
 @pytest.fixture
-async def stub(held: Held) -> AsyncIterator[journal_pb2_grpc.JournalServiceStub]:
+async def waiting_together(held: Held) -> AsyncIterator[Coalescing]:
     async with (
         journal_server(held) as address,
         grpc.aio.insecure_channel(address) as channel,
     ):
-        yield journal_pb2_grpc.JournalServiceStub(channel)
-
-
-@pytest.fixture
-async def waiting_together(
-    stub: journal_pb2_grpc.JournalServiceStub,
-) -> Coalescing:
-    return Coalescing(stub)
+        yield Coalescing(channel)
 
 
 def request(event_id: str, *, events: int = 1, source: str = "till") -> journal_pb2.AppendRequest:
@@ -84,11 +77,17 @@ def request(event_id: str, *, events: int = 1, source: str = "till") -> journal_
     return journal_pb2.AppendRequest(tenant="acme", source=source, entries=entries)
 
 
+async def append(
+    waiting_together: Coalescing, request: journal_pb2.AppendRequest
+) -> journal_pb2.AppendResponse:
+    return await waiting_together.append(request.SerializeToString(), events=len(request.entries))
+
+
 async def appended(
     waiting_together: Coalescing, *requests: journal_pb2.AppendRequest
 ) -> list[asyncio.Task[journal_pb2.AppendResponse]]:
     """The appends, each of which has taken its place."""
-    tasks = [asyncio.create_task(waiting_together.append(each)) for each in requests]
+    tasks = [asyncio.create_task(append(waiting_together, each)) for each in requests]
     await asyncio.sleep(0)
     return tasks
 
@@ -158,6 +157,41 @@ async def test_so_many_that_a_further_call_is_worth_it_do_not_wait(
     await appended(waiting_together, *(request(f"{number}") for number in range(20)))
     await held.came.acquire()
     assert [1, 20] == held.sizes
+
+
+async def test_while_many_come_a_call_waits_for_more_and_not_for_long(
+    held: Held, waiting_together: Coalescing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coalescing, "HOLD_SECONDS_MAX", 3600.0)
+    held.go.set()
+    many = [request(f"{number}") for number in range(8)]
+    await asyncio.gather(*await appended(waiting_together, *many))
+    # 12 are wanted now.
+    first = await appended(waiting_together, *(request(f"a{number}") for number in range(11)))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert [8] == held.sizes
+    await asyncio.gather(*first, *await appended(waiting_together, request("last")))
+    assert [8, 12] == held.sizes
+    monkeypatch.setattr(coalescing, "HOLD_SECONDS_MAX", 0.001)
+    await asyncio.gather(*await appended(waiting_together, request("b"), request("c")))
+    assert [8, 12, 2] == held.sizes
+    # From then on two are waited for, and no more.
+    monkeypatch.setattr(coalescing, "HOLD_SECONDS_MAX", 3600.0)
+    for number in range(3):
+        pair = request(f"d{number}"), request(f"e{number}")
+        await asyncio.gather(*await appended(waiting_together, *pair))
+    assert [8, 12, 2, 2, 2, 2] == held.sizes
+
+
+async def test_who_posts_one_after_the_other_waits_for_nobody(
+    held: Held, waiting_together: Coalescing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coalescing, "HOLD_SECONDS_MAX", 3600.0)
+    held.go.set()
+    for number in range(3):
+        await append(waiting_together, request(f"{number}"))
+    assert [1, 1, 1] == held.sizes
 
 
 async def test_a_call_that_hangs_holds_up_the_others_for_a_moment_only(
@@ -246,13 +280,13 @@ async def test_a_call_that_fails_is_told_as_retryable_to_each_of_it_and_the_next
         journal_server(servicer) as address,
         grpc.aio.insecure_channel(address) as channel,
     ):
-        waiting_together = Coalescing(journal_pb2_grpc.JournalServiceStub(channel))
+        waiting_together = Coalescing(channel)
         outcomes = await asyncio.gather(
             *await appended(waiting_together, request("a"), request("b")), return_exceptions=True
         )
         assert [told, told] == [type(each) for each in outcomes]
         servicer.failing = False
-        assert 1 == (await waiting_together.append(request("a"))).results[0].position
+        assert 1 == (await append(waiting_together, request("a"))).results[0].position
 
 
 async def test_an_answer_with_too_few_outcomes_is_no_answer(journal: Journal) -> None:
@@ -268,7 +302,7 @@ async def test_an_answer_with_too_few_outcomes_is_no_answer(journal: Journal) ->
         journal_server(Short(journal)) as address,
         grpc.aio.insecure_channel(address) as channel,
     ):
-        waiting_together = Coalescing(journal_pb2_grpc.JournalServiceStub(channel))
+        waiting_together = Coalescing(channel)
         outcomes = await asyncio.gather(
             *await appended(waiting_together, request("a"), request("b")), return_exceptions=True
         )
@@ -316,7 +350,7 @@ async def test_a_call_that_is_never_answered_ends(
 ) -> None:
     monkeypatch.setattr(coalescing, "CALL_SECONDS_MAX", 0.1)
     with pytest.raises(Unavailable):
-        await waiting_together.append(request("a"))
+        await append(waiting_together, request("a"))
     # One turn, in which its task is done with.
     await asyncio.sleep(0)
     assert not waiting_together._calls
@@ -336,8 +370,8 @@ async def test_beyond_what_may_wait_callers_are_told_when_to_come_back(
     monkeypatch.setattr(coalescing, bound, value)
     taken = await appended(waiting_together, request("0"), request("1"))
     with pytest.raises(Exhausted) as refused:
-        await waiting_together.append(request("2"))
+        await append(waiting_together, request("2"))
     assert refused.value.problem.retry_after.ToNanoseconds() > 0
     held.go.set()
     await asyncio.gather(*taken)
-    assert 3 == (await waiting_together.append(request("2"))).results[0].position
+    assert 3 == (await append(waiting_together, request("2"))).results[0].position

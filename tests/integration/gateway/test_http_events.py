@@ -254,6 +254,32 @@ def test_what_holds_more_values_than_events_do_is_refused_unparsed(
     assert told["want"].endswith(what.rpartition("closing ")[2].rpartition("nested ")[2])
 
 
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/v1/events", "application/json"),
+        ("/v1/events", "application/x-ndjson"),
+        ("/v1/cloudevents", "application/cloudevents+json"),
+        ("/v1/batch", "application/json"),
+    ],
+)
+def test_an_object_with_more_keys_than_fit_into_an_event_is_refused_unparsed(
+    stack: Stack, path: str, kind: str
+) -> None:
+    keys = b",".join(b'"%d":""' % number for number in range(45_000))
+    # Whoever parses it would see that it is cut.
+    body = b'{"batch":[{' + keys
+    status, told, _ = post(stack, body, path=path, content_type=kind)
+    assert (413, "TOO_LARGE", "body") == (status, told["code"], told["field"])
+
+
+def test_an_event_that_is_full_of_marks_is_parsed(stack: Stack) -> None:
+    # As many as fit into 64 KiB beside the rest.
+    texts = {f"k{number}": '"' * 500 + "," * 500 for number in range(60)}
+    status, told, _ = post(stack, new_event(attributes=texts))
+    assert (200, "DISPOSITION_RECORDED") == (status, told["results"][0]["disposition"])
+
+
 def test_blank_lines_have_an_end(stack: Stack) -> None:
     status, told, _ = post(stack, b"\n" * 4_000_000, content_type="application/x-ndjson")
     assert (413, "TOO_LARGE") == (status, told["code"])
@@ -298,12 +324,50 @@ def test_the_bytes_of_what_is_refused_are_counted(
     assert int(headers["retry-after"]) >= 1
 
 
-def test_bytes_are_counted_once(stack: Stack) -> None:
-    given = new_event()
-    size = len(json.dumps(given))
-    key = new_key(stack, source="exact", scopes=["publish"], bytes_per_second=size)
+@pytest.mark.parametrize("encoding", ["", "gzip", "zstd"])
+def test_bytes_are_counted_once(stack: Stack, encoding: str) -> None:
+    encodes: dict[str, Callable[[bytes], bytes]] = {
+        "": bytes,
+        "gzip": gzip.compress,
+        "zstd": zstandard.compress,
+    }
+    given = json.dumps(new_event()).encode()
+    key = new_key(
+        stack, source=f"exact {encoding}", scopes=["publish"], bytes_per_second=len(given)
+    )
     # Two seconds' worth is two events; counted twice, it would be one.
-    assert [200, 200] == [post(stack, given, key=key)[0] for _ in range(2)]
+    assert [200, 200] == [
+        post(stack, encodes[encoding](given), key=key, content_encoding=encoding)[0]
+        for _ in range(2)
+    ]
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+@pytest.mark.parametrize(
+    ("path", "kind", "cut"),
+    [
+        ("/v1/events", "application/json", False),
+        ("/v1/events", "application/json", True),
+        ("/v1/cloudevents", "application/cloudevents+json", False),
+        ("/v1/track", "application/json", False),
+        ("/v1/batch", "application/json", False),
+    ],
+)
+def test_what_was_inflated_in_vain_is_counted(
+    stack: Stack, encoding: str, path: str, kind: str, cut: bool
+) -> None:
+    encode = gzip.compress if encoding == "gzip" else zstandard.compress
+    body, refused = encode(bytes(8_000_000)), "TOO_LARGE"
+    if cut:
+        body, refused = encode(bytes(4_000_000))[:-4], "MALFORMED_ENCODING"
+    key = new_key(stack, source=f"bomb {uuid.uuid4()}", scopes=["publish"], bytes_per_second=1000)
+    given = {"path": path, "key": key, "content_type": kind, "content_encoding": encoding}
+    assert refused == post(stack, body, **given)[1]["code"]
+    # The next one is not inflated at all: it is none.
+    status, told, headers = post(stack, b"nonsense", **given)
+    assert (429, "RATE_LIMITED") == (status, told["code"])
+    # Of the smallest limit, that of a message, 32 KiB were inflated at least.
+    assert int(headers["retry-after"]) >= 30
 
 
 # What goes beside the events
@@ -327,7 +391,7 @@ def test_a_validation_stores_nothing(stack: Stack) -> None:
         ("?validate_only=yes", "WRONG_TYPE", "validate_only"),
         ("?validateOnly=true", "UNKNOWN_FIELD", "query"),
         ("?validate_only=true&validate_only=false", "DUPLICATE_KEY", "query"),
-        ("?" + "&".join(f"a{n}=1" for n in range(100)), "TOO_MANY", "query"),
+        ("?" + "&".join(f"a{n}=1" for n in range(200)), "TOO_MANY", "query"),
         ("?sent_at=yesterday", "INVALID_TIME", "sent_at"),
     ],
 )

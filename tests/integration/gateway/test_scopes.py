@@ -15,12 +15,13 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
 
 import touchledger.v1
-from services.gateway.access import LOCAL_SCOPES, METHODS, SCOPES
+from services.gateway.access import LOCAL_SCOPES, METHODS, OPERATE, SCOPES
 from tests.conftest import SERVICES
 from tests.support.gateway_keys import bearer, key_of
 from tests.support.stack import Stack, running_stack
 
 LET_IN = "let in"
+ALL_SCOPES = (*SCOPES, OPERATE)
 
 
 def all_methods() -> dict[str, MethodDescriptor]:
@@ -57,7 +58,9 @@ async def outcome(channel: grpc.aio.Channel, path: str, key: str | None) -> str:
         if method.client_streaming:
             await channel.stream_stream(path, **kinds)(iter(()), **call).read()
         elif method.server_streaming:
-            await channel.unary_stream(path, **kinds)(request, **call).read()
+            answers = channel.unary_stream(path, **kinds)(request, **call)
+            await answers.read()
+            answers.cancel()
         else:
             await channel.unary_unary(path, **kinds)(request, **call)
     except grpc.aio.AioRpcError as error:
@@ -69,7 +72,7 @@ async def outcome(channel: grpc.aio.Channel, path: str, key: str | None) -> str:
 async def test_each_rpc_lets_in_exactly_the_keys_with_its_scope(gateway: Stack) -> None:
     """A new RPC without an entry in METHODS is UNIMPLEMENTED at the gateway, or fails here."""
     keys: dict[str, str | None] = {
-        scope: await key_of(gateway, "acme", scope, source=scope) for scope in SCOPES
+        scope: await key_of(gateway, "acme", scope, source=scope) for scope in ALL_SCOPES
     }
     keys |= {"none": None, "unknown": f"tl_{'0' * 12}_{'x' * 43}", "nonsense": "x"}
     seen, want = {}, {}
@@ -79,16 +82,23 @@ async def test_each_rpc_lets_in_exactly_the_keys_with_its_scope(gateway: Stack) 
                 seen[path, holder] = await outcome(channel, path, key)
                 if path not in METHODS:
                     want[path, holder] = "UNIMPLEMENTED"
-                elif holder not in SCOPES:
+                elif holder not in ALL_SCOPES:
                     want[path, holder] = "UNAUTHENTICATED"
                 else:
                     want[path, holder] = LET_IN if METHODS[path] == holder else "PERMISSION_DENIED"
     assert want == seen
 
 
+def test_what_concerns_all_tenants_is_for_no_key_that_a_tenant_can_have() -> None:
+    assert OPERATE not in SCOPES
+    assert OPERATE not in LOCAL_SCOPES
+    of_all = {path.split("/")[1] for path, scope in METHODS.items() if scope == OPERATE}
+    assert {"touchledger.v1.ProjectionService"} == of_all
+
+
 def test_each_entry_is_of_an_rpc_that_there_is() -> None:
     assert set(METHODS) <= set(all_methods())
-    assert set(METHODS.values()) <= set(SCOPES)
+    assert set(METHODS.values()) <= set(ALL_SCOPES)
 
 
 def test_what_the_gateway_does_not_serve_is_the_journal_alone() -> None:
@@ -100,7 +110,7 @@ def test_what_the_gateway_does_not_serve_is_the_journal_alone() -> None:
 async def test_the_local_key_opens_all_but_what_is_for_web_pages(gateway: Stack) -> None:
     async with grpc.aio.insecure_channel(gateway.gateway.address) as channel:
         for path, scope in METHODS.items():
-            assert scope in LOCAL_SCOPES
+            assert scope in (*LOCAL_SCOPES, OPERATE)
             assert LET_IN == await outcome(channel, path, gateway.key)
 
 

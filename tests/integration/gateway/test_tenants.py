@@ -21,11 +21,12 @@ from tests.support import decisions
 from tests.support.events import csat, event, feedback
 from tests.support.gateway_keys import bearer, key_of
 from tests.support.stack import Stack, running_stack
+from touchledger.v1 import alerts_pb2, ingest_pb2, keys_pb2, projections_pb2, scoring_pb2
 from touchledger.v1 import cases_pb2 as cases
 from touchledger.v1 import catalog_pb2 as catalog
-from touchledger.v1 import ingest_pb2, keys_pb2, scoring_pb2
 from touchledger.v1 import quarantine_pb2 as quarantine
 from touchledger.v1 import webhooks_pb2 as webhooks
+from touchledger.v1.journal_pb2 import Position
 
 CAUGHT_UP_SECONDS_MAX = 20.0
 
@@ -41,10 +42,23 @@ class Ids:
     quarantine_id: str
     webhook_id: str
     source: str
+    customer: str
+    rule: str
 
 
 def published(ids: Ids) -> Any:
-    return event(event_id=ids.event_id, touchpoint=ids.touchpoint)
+    return event(event_id=ids.event_id, touchpoint=ids.touchpoint, customer=ids.customer)
+
+
+def rule(ids: Ids) -> Any:
+    return alerts_pb2.AlertRule(
+        name=ids.rule,
+        part="csat_bottom2",
+        whole="csat_answered",
+        touchpoint_glob=ids.touchpoint,
+        p0=0.1,
+        starts_on="2026-08-01",
+    )
 
 
 def of_case(request: Any, ids: Ids) -> Any:
@@ -65,6 +79,31 @@ REQUESTS: dict[str, Callable[[Ids], Message]] = {
         touchpoint_glob=ids.touchpoint
     ),
     "ScoringService/GetStatus": lambda ids: scoring_pb2.GetStatusRequest(),
+    "ScoringService/GetSeries": lambda ids: scoring_pb2.GetSeriesRequest(
+        touchpoint_glob=ids.touchpoint, groups=[scoring_pb2.GROUP_BY_TOUCHPOINT]
+    ),
+    "ScoringService/GetJourney": lambda ids: scoring_pb2.GetJourneyRequest(customer=ids.customer),
+    "ScoringService/GetBridge": lambda ids: scoring_pb2.GetBridgeRequest(
+        score="csat_mean", touchpoint_glob=ids.touchpoint, seen_position=Position(number=1)
+    ),
+    "ScoringService/GetLineage": lambda ids: scoring_pb2.GetLineageRequest(
+        touchpoint_glob=ids.touchpoint
+    ),
+    "ScoringService/WatchScores": lambda ids: scoring_pb2.WatchScoresRequest(
+        question=scoring_pb2.GetScoresRequest(touchpoint_glob=ids.touchpoint)
+    ),
+    "AlertService/PutAlertRule": lambda ids: alerts_pb2.PutAlertRuleRequest(rule=rule(ids)),
+    "AlertService/ListAlertRules": lambda ids: alerts_pb2.ListAlertRulesRequest(),
+    "AlertService/RemoveAlertRule": lambda ids: alerts_pb2.RemoveAlertRuleRequest(name=ids.rule),
+    "AlertService/ListAlerts": lambda ids: alerts_pb2.ListAlertsRequest(rule=ids.rule),
+    "AlertService/BackTest": lambda ids: alerts_pb2.BackTestRequest(name=ids.rule),
+    "AlertService/WatchAlerts": lambda ids: alerts_pb2.WatchAlertsRequest(),
+    "AlertService/ListAlertDeliveries": lambda ids: alerts_pb2.ListAlertDeliveriesRequest(),
+    "ProjectionService/GetProjections": lambda ids: projections_pb2.GetProjectionsRequest(),
+    "ProjectionService/RebuildProjection": lambda ids: projections_pb2.RebuildProjectionRequest(),
+    "ProjectionService/DiffProjection": lambda ids: projections_pb2.DiffProjectionRequest(),
+    "ProjectionService/SwitchProjection": lambda ids: projections_pb2.SwitchProjectionRequest(),
+    "ProjectionService/RollBackProjection": lambda ids: projections_pb2.RollBackProjectionRequest(),
     "TouchpointCatalogService/DefineTouchpoint": lambda ids: decisions.definition(ids.touchpoint),
     "TouchpointCatalogService/ChangeTouchpoint": lambda ids: catalog.ChangeTouchpointRequest(
         request_id="change", touchpoint=ids.touchpoint, owner="somebody else"
@@ -125,10 +164,13 @@ READS = (
     *("RecoveryCaseService/GetCase", "RecoveryCaseService/ListCases"),
     *("QuarantineService/GetQuarantined", "QuarantineService/ListQuarantined"),
     *("KeyService/ListKeys", "WebhookService/ListWebhooks", "ScoringService/GetScores"),
+    *("ScoringService/GetSeries", "ScoringService/GetJourney", "ScoringService/GetLineage"),
+    *("ScoringService/WatchScores", "AlertService/ListAlertRules"),
 )
 # Made anew in each answer, or of the journal as a whole; a customer's pseudonym is another in each tenant.
 OF_THE_MOMENT = {
     *("position", "head", "checkpoint", "lag", "checkpointRecordedAt", "asOfPosition"),
+    *("freshness", "recordedAt", "fromPosition", "putAt", "judgedAt"),
     *(
         "definedAt",
         "decidedAt",
@@ -156,10 +198,15 @@ class Client:
         }
         call = {"metadata": bearer(self.key), "timeout": 20}
         request = REQUESTS[rpc](ids)
-        if all_methods()[path].client_streaming:
+        answer: Message
+        if all_methods()[path].server_streaming and not all_methods()[path].client_streaming:
+            watch = self.channel.unary_stream(path, **kinds)(request, **call)
+            answer = await watch.read()
+            watch.cancel()
+        elif all_methods()[path].client_streaming:
             stream = self.channel.stream_stream(path, **kinds)(iter([request]), **call)
             answers = [answer async for answer in stream]
-            answer: Message = answers[-1]
+            answer = answers[-1]
         else:
             answer = await self.channel.unary_unary(path, **kinds)(request, **call)
         return answer
@@ -210,7 +257,11 @@ async def acme(stack_of_all: Stack) -> AsyncIterator[Owned]:
     async with grpc.aio.insecure_channel(stack_of_all.gateway.address) as channel:
         key = await key_of(stack_of_all, "acme", *LOCAL_SCOPES, source="acme-till")
         owner = Client(channel, key)
-        ids = Ids("acme-event", "store.acme", "acme-case", key.split("_")[1], "", "", "acme-till")
+        ids = Ids(
+            *("acme-event", "store.acme", "acme-case", key.split("_")[1], "", "", "acme-till"),
+            customer="acme-card",
+            rule="acme-rule",
+        )
         bad = feedback(csat("9"), event_id="acme-bad", touchpoint=ids.touchpoint)
         request = ingest_pb2.PublishBatchRequest(events=[published(ids), bad])
         answer = await channel.unary_unary(
@@ -220,7 +271,10 @@ async def acme(stack_of_all: Stack) -> AsyncIterator[Owned]:
         )(request, metadata=bearer(key), timeout=20)
         quarantine_id = answer.results[1].quarantine_id
         assert quarantine_id, answer
-        for rpc in ("TouchpointCatalogService/DefineTouchpoint", "RecoveryCaseService/OpenCase"):
+        for rpc in (
+            *("TouchpointCatalogService/DefineTouchpoint", "RecoveryCaseService/OpenCase"),
+            "AlertService/PutAlertRule",
+        ):
             await owner.ask(rpc, ids)
         made: Any = await owner.ask("WebhookService/CreateWebhook", ids)
         ids = Ids(

@@ -18,12 +18,13 @@ import grpc
 import psycopg
 import pytest
 
-from services.chassis.errors import BY_STATUS, Exhausted, Malformed, NotFound, ServiceError
+from services.chassis.errors import BY_STATUS, Conflict, Malformed, NotFound, ServiceError
 from services.gateway.access import ADMIN, PUBLISH, RECOVER
 from services.gateway.adapters import square
 from services.gateway.keyring import Keyring
 from services.gateway.webhooks import WAITING_MAX, WEBHOOKS_OF_TENANT_MAX
 from tests.conftest import SERVICES
+from tests.support.ingest import told
 from tests.support.stack import Service, Stack, free_port, running_stack
 from touchledger.v1 import events_pb2, journal_pb2, journal_pb2_grpc, quarantine_pb2
 from touchledger.v1 import webhooks_pb2 as pb
@@ -76,6 +77,16 @@ class Client:
     def call(self, rpc: str, request: Any) -> Any:
         return self._call(getattr(WebhookServiceStub(self.channel), rpc), request)
 
+    def released(self) -> dict[str, str]:
+        """Quarantined entries that are released: their formats by the event id that they came with."""
+        stub = QuarantineServiceStub(self.channel)
+        request = quarantine_pb2.ListQuarantinedRequest(
+            status=quarantine_pb2.QUARANTINE_STATUS_RELEASED
+        )
+        return {
+            each.event_id: each.format for each in self._call(stub.ListQuarantined, request).entries
+        }
+
     def quarantined(self) -> list[quarantine_pb2.GetQuarantinedResponse]:
         stub = QuarantineServiceStub(self.channel)
         page = self._call(stub.ListQuarantined, quarantine_pb2.ListQuarantinedRequest())
@@ -86,6 +97,14 @@ class Client:
             )
             for each in page.entries
         ]
+
+    def discard(self, quarantine_id: str) -> None:
+        self._call(
+            QuarantineServiceStub(self.channel).DiscardQuarantined,
+            quarantine_pb2.DiscardQuarantinedRequest(
+                quarantine_id=quarantine_id, reason="test data"
+            ),
+        )
 
     def _call(self, rpc: Any, request: Any) -> Any:
         metadata = (("authorization", f"Bearer {self.key}"),)
@@ -425,6 +444,70 @@ def test_a_wrong_mapping_is_mended_by_a_replay(
     assert "c1" == event.event_id
 
 
+@pytest.mark.parametrize(
+    ("occurred_at", "released"),
+    # A rule refuses the event, which is kept; the delivery can't be read, and is kept whole.
+    [("ended", {"c1": "event"}), ("words", {"": "mapped.v1"})],
+)
+def test_a_replay_that_records_an_event_releases_what_was_quarantined_for_it(
+    gateway: Gateway, person: Client, tenant: str, occurred_at: str, released: dict[str, str]
+) -> None:
+    wrong = {**MAPPING, "event": MAPPING["event"] | {"occurred_at": occurred_at}}
+    webhook = person.create("mapped.v1", webhook={"config_json": json.dumps(wrong)})
+    assert 202 == gateway.post(webhook, CALL, {"x-token": SECRET})[0]
+    until(lambda: person.counts(webhook).quarantined == 1, what="it is in quarantine")
+    # What is still refused stays.
+    assert 1 == person.replay(webhook).counts.quarantined
+    assert 1 == len(person.quarantined())
+    assert {} == person.released()
+
+    person.configure(webhook, {**MAPPING, "event": MAPPING["event"] | {"occurred_at": "ended_at"}})
+    for _ in range(2):
+        person.replay(webhook)
+        assert [] == person.quarantined()
+        assert released == person.released()
+    assert 1 == len(gateway.recorded(tenant))
+    # It says where, and its room is free again.
+    assert 1 == gateway.sql(
+        "SELECT count(*) FROM gateway.quarantine WHERE tenant = %s AND position IS NOT NULL", tenant
+    )
+    assert 0 == gateway.sql(
+        "SELECT entries + bytes FROM gateway.quarantine_use WHERE tenant = %s", tenant
+    )
+
+
+def test_a_delivery_stays_in_quarantine_until_all_of_its_events_are_recorded(
+    gateway: Gateway, person: Client
+) -> None:
+    def mapping(at: str) -> dict[str, Any]:
+        return {**MAPPING, "events": "@", "event": MAPPING["event"] | {"occurred_at": at}}
+
+    good = {"call_id": "c1", "at": "2026-03-14T17:02:03Z", "at_last": "2026-03-14T17:02:03Z"}
+    body = json.dumps([good, good | {"call_id": "c2", "at": "noon"}]).encode()
+    webhook = person.create("mapped.v1", webhook={"config_json": json.dumps(mapping("at"))})
+    assert 202 == gateway.post(webhook, body, {"x-token": SECRET})[0]
+    until(lambda: person.counts(webhook).quarantined == 1, what="it is in quarantine")
+    assert 1 == person.replay(webhook).counts.duplicates
+    assert 1 == len(person.quarantined())
+    person.configure(webhook, mapping("at_last"))
+    assert 1 == person.replay(webhook).counts.recorded
+    assert ([], {"": "mapped.v1"}) == (person.quarantined(), person.released())
+
+
+def test_what_somebody_discarded_stays_discarded(
+    gateway: Gateway, person: Client, tenant: str
+) -> None:
+    webhook = person.create("mapped.v1", webhook={"config_json": json.dumps(MAPPING)})
+    assert 202 == gateway.post(webhook, CALL, {"x-token": SECRET})[0]
+    [kept] = until(person.quarantined, what="it is in quarantine")
+    person.discard(kept.entry.quarantine_id)
+    person.configure(webhook, {**MAPPING, "event": MAPPING["event"] | {"occurred_at": "ended_at"}})
+    assert 1 == person.replay(webhook).counts.recorded
+    assert "discarded" == gateway.sql(
+        "SELECT status FROM gateway.quarantine WHERE tenant = %s", tenant
+    )
+
+
 def test_a_replay_that_gives_other_content_is_told_as_a_conflict(
     gateway: Gateway, person: Client, tenant: str
 ) -> None:
@@ -559,7 +642,11 @@ def test_too_many_webhooks_are_refused(gateway: Gateway, person: Client, tenant:
         "SELECT %s || n, %s, 's', 2, 'square.v1', '', '{}', false, now() FROM generate_series(1, %s) AS n",
         *(tenant, tenant, WEBHOOKS_OF_TENANT_MAX),
     )
-    assert refusal(person.create) is Exhausted
+    with pytest.raises(grpc.RpcError) as refused:
+        person.create()
+    code, problem, repeat_after = told(refused.value)
+    # Coming again later helps nobody.
+    assert (Conflict.status, "TOO_MANY_WEBHOOKS", None) == (code, problem.code, repeat_after)
 
 
 def test_a_vendor_is_told_to_come_again_when_too_much_waits(

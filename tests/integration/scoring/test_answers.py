@@ -12,8 +12,14 @@ from services.scoring import answers
 from services.scoring.answers import Answers
 from services.scoring.scoreboard import Scoreboard
 from services.scoring.source import Source
-from tests.support.events import event
-from tests.support.journals import JOURNAL_ID, journal_of, project, recorded_at_position
+from tests.support.events import event, feedback
+from tests.support.journals import (
+    JOURNAL_ID,
+    journal_of,
+    project,
+    recorded,
+    recorded_at_position,
+)
 from touchledger.v1 import journal_pb2, journal_pb2_grpc
 
 # The clock of the journal below.
@@ -120,3 +126,20 @@ async def test_more_questions_than_the_bound_are_told_to_come_back(
     monkeypatch.setattr(answers, "QUESTIONS_MAX", 0)
     with pytest.raises(Exhausted):
         await asked.reporting_zone("default")
+
+
+async def test_events_are_counted_once_and_none_is_left_out(
+    asked: Answers, scoring_pool: Pool
+) -> None:
+    topic = "touchledger.interaction.v1"
+    counts = [(await asked.status("default")).events]
+    await project(Scoreboard(scoring_pool), [recorded(feedback(event_id="3"), 3)])
+    await project(Scoreboard(scoring_pool), [recorded(event(event_id="4"), 4)])
+    await project(Scoreboard(scoring_pool), [recorded(event(event_id="5"), 5, tenant="another")])
+    counts += [(await asked.status("default")).events for _ in range(2)]
+    more = {topic: 3, "touchledger.feedback_received.v1": 1}
+    assert [{topic: 2}, more, more] == counts
+    # Read models that are not that far, after a rollback say.
+    await scoring_pool.execute("DELETE FROM event WHERE position > 3")
+    await scoring_pool.execute("UPDATE freshness SET position = 3")
+    assert more | {topic: 2} == (await asked.status("default")).events

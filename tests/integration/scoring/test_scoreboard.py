@@ -3,24 +3,26 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable
-from datetime import date
 from typing import Any
 
 import asyncpg
 import grpc
 import pytest
 
-from services.chassis.errors import Conflict, Malformed
 from services.chassis.postgres import Pool
 from services.scoring import bi_role, formulas
 from services.scoring.answers import Answers
+from services.scoring.models import LIVE
+from services.scoring.score_query import Way
 from services.scoring.scoreboard import Overtaken, Scoreboard
+from services.scoring.scores import exact as told_exactly
 from services.scoring.source import Source
+from tests.support.asking import Asking, at, by_the
 from tests.support.events import csat, event, feedback, nps
 from tests.support.journals import journal_of, project, recorded_at_position
 from touchledger.v1 import events_pb2 as pb
-from touchledger.v1.journal_pb2 import Position
 
+PATH = {"search_path": LIVE.search_path}
 TABLES = (
     "event",
     "dim_touchpoint",
@@ -52,14 +54,15 @@ def answers(scoring_pool: Pool, channel: grpc.aio.Channel) -> Answers:
 
 
 async def scores_of(
-    answers: Answers, *, as_of: int | None = None, group: str = "touchpoint", **asked: Any
+    answers: Answers, *, as_of: int | None = None, tenant: str = "default", **asked: Any
 ) -> dict[str, dict[str, Any]]:
-    position = (
-        await answers.checkpoint() if as_of is None else await answers.as_of(Position(number=as_of))
-    ).number
-    given = {"tenant": "default", "glob": "", "occurred_before": None} | asked
-    rows = await answers.scores(given.pop("tenant"), group, as_of=position, **given)
-    return {row["grp"]: dict(row) for row in rows}
+    """By group, every count, sum and score; a score that nobody answered for is None."""
+    then = {} if as_of is None else {"as_of_position": at(as_of)}
+    nothing = dict.fromkeys(formulas.SCORES_SQL)
+    return {
+        group: nothing | dict(each.counts) | dict(each.sums) | dict(each.scores)
+        for group, each in (await Asking(answers).by_group(tenant, **asked, **then)).items()
+    }
 
 
 async def dump(pool: Pool) -> dict[str, list[tuple[Any, ...]]]:
@@ -153,7 +156,10 @@ async def test_nobody_answered_is_null_and_never_zero(
 ) -> None:
     await project(scoreboard, journal_of(event()))
     got = (await scores_of(answers))["store.checkout"]
-    assert dict.fromkeys(formulas.SCORES_SQL) == {name: got[name] for name in formulas.SCORES_SQL}
+    # Of one interaction it is known that nobody complained of it or praised it, and of how many it is.
+    known = ("complaints_per_1000", "compliments_per_1000", "health_n")
+    unknown = [name for name in formulas.SCORES_SQL if not name.startswith(known)]
+    assert dict.fromkeys(unknown) == {name: got[name] for name in unknown}
     assert got["asked"] == 0
 
 
@@ -190,63 +196,6 @@ async def test_feedback_with_several_signals_is_one_answer(
     assert (got["answered"], got["csat_answered"], got["nps_answered"]) == (2, 1, 1)
 
 
-@pytest.mark.parametrize(
-    ("group", "wanted"),
-    [
-        ("touchpoint", ["store.checkout", "web.returns"]),
-        ("stage", ["delivery", "purchase"]),
-        ("channel", ["store", "web"]),
-        ("all", ["all"]),
-    ],
-)
-async def test_scores_are_grouped(
-    scoreboard: Scoreboard, group: str, wanted: list[str], answers: Answers
-) -> None:
-    body = {"stage": "STAGE_DELIVERY", "channel": "CHANNEL_WEB", "signals": [csat("2")]}
-    other = event(event_id="other", touchpoint="web.returns", feedback_received=body)
-    await project(scoreboard, journal_of(answered(1, "4"), other))
-    assert wanted == list(await scores_of(answers, group=group))
-
-
-@pytest.mark.parametrize(
-    ("glob", "wanted"),
-    [
-        ("", {"a.b", "a_b", "axb", "c%"}),
-        ("a.*", {"a.b"}),
-        ("a?b", {"a.b", "a_b", "axb"}),
-        ("a_b", {"a_b"}),
-        ("*", {"a.b", "a_b", "axb", "c%"}),
-        ("c%", {"c%"}),
-        ("b", set()),
-    ],
-)
-async def test_globs_mean_what_they_say(
-    scoreboard: Scoreboard, glob: str, wanted: set[str], answers: Answers
-) -> None:
-    visits = [event(event_id=name, touchpoint=name) for name in ("a.b", "a_b", "axb", "c%")]
-    await project(scoreboard, journal_of(*visits))
-    assert wanted == set(await scores_of(answers, glob=glob))
-
-
-async def test_only_what_occurred_before_counts(scoreboard: Scoreboard, answers: Answers) -> None:
-    await project(
-        scoreboard,
-        journal_of(
-            answered(1, "5", occurred_at="2026-08-01T21:59:59Z"),
-            answered(2, "1", occurred_at="2026-08-01T22:00:00Z"),
-        ),
-    )
-    midnight = await answers.start_of_day(date(2026, 8, 2), "Europe/Berlin")
-    got = await scores_of(answers, occurred_before=midnight)
-    assert got["store.checkout"]["csat_mean"] == 5.0
-
-
-async def test_tenants_do_not_see_each_other(scoreboard: Scoreboard, answers: Answers) -> None:
-    await project(scoreboard, journal_of(answered(1, "5"), tenant="one"))
-    assert await scores_of(answers, tenant="two") == {}
-    assert list(await scores_of(answers, tenant="one")) == ["store.checkout"]
-
-
 async def test_a_correction_shows_from_its_own_position_on(
     scoreboard: Scoreboard, answers: Answers
 ) -> None:
@@ -278,10 +227,10 @@ async def test_an_amendment_before_its_target_waits_for_it(
 ) -> None:
     journal = journal_of(correction("answer-1", "2"), answered(2, "4"), answered(1, "5"))
     await project(scoreboard, journal[:2])
-    _, _, waiting = await answers.status("default")
+    waiting = (await answers.status("default")).waiting
     assert waiting == 1
     await project(scoreboard, journal[2:])
-    _, _, waiting = await answers.status("default")
+    waiting = (await answers.status("default")).waiting
     assert waiting == 0
     assert (await scores_of(answers, as_of=2))["store.checkout"]["csat_mean"] == 4.0
     assert (await scores_of(answers, as_of=3))["store.checkout"]["csat_mean"] == 3.0
@@ -320,7 +269,7 @@ async def test_a_correction_of_another_kind_waits_and_changes_nothing(
     scoreboard: Scoreboard, answers: Answers
 ) -> None:
     await project(scoreboard, journal_of(event(event_id="visit"), correction("visit", "2")))
-    _, _, waiting = await answers.status("default")
+    waiting = (await answers.status("default")).waiting
     got = (await scores_of(answers))["store.checkout"]
     assert (1, 1, 0) == (waiting, got["interactions"], got["answered"])
 
@@ -354,16 +303,6 @@ async def test_a_zone_stays_declared_until_another_is(scoring_pool: Pool, answer
     assert ["Asia/Tokyo", "Asia/Tokyo", "Europe/Berlin"] == zones
 
 
-async def test_more_groups_than_an_answer_holds_are_refused(
-    scoreboard: Scoreboard, answers: Answers, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    visits = [event(event_id=str(each), touchpoint=f"t{each}") for each in range(3)]
-    await project(scoreboard, journal_of(*visits))
-    monkeypatch.setattr(formulas, "GROUPS_MAX", 2)
-    with pytest.raises(Malformed, match="touchpoint_glob: got more groups"):
-        await scores_of(answers)
-
-
 async def test_an_amendment_of_an_amendment_waits_and_changes_nothing(
     scoreboard: Scoreboard, answers: Answers
 ) -> None:
@@ -375,7 +314,7 @@ async def test_an_amendment_of_an_amendment_waits_and_changes_nothing(
             retraction("correction 1 of answer-1"),
         ),
     )
-    _, _, waiting = await answers.status("default")
+    waiting = (await answers.status("default")).waiting
     assert waiting == 1
     assert (await scores_of(answers))["store.checkout"]["csat_mean"] == 2.0
 
@@ -408,7 +347,7 @@ async def test_the_size_of_pages_changes_nothing(
     dumps = []
     for size in (page_events, 5):
         url = await asyncio.to_thread(new_database, "scoring")
-        async with asyncpg.create_pool(url, min_size=1, max_size=4) as pool:
+        async with asyncpg.create_pool(url, min_size=1, max_size=4, server_settings=PATH) as pool:
             scoreboard = Scoreboard(pool)
             await scoreboard.install()
             await project(scoreboard, journal_of(*a_bit_of_everything()), page_events=size)
@@ -420,11 +359,14 @@ async def test_the_rollup_equals_the_facts_as_of_the_end(
     scoreboard: Scoreboard, scoring_pool: Pool, answers: Answers
 ) -> None:
     await project(scoreboard, journal_of(*a_bit_of_everything()), page_events=4)
-    from_facts = await scores_of(answers)
+    with by_the(Way.SCAN):
+        from_facts = await scores_of(answers)
     rows = await scoring_pool.fetch("SELECT * FROM bi.satisfaction_by_touchpoint")
-    names = [*formulas.SUMS, *formulas.SCORES_SQL]
-    assert {group: {name: row[name] for name in names} for group, row in from_facts.items()} == {
-        row["touchpoint"]: {name: row[name] for name in names} for row in rows
+    counts = dict.fromkeys(formulas.COUNTS, int)
+    exact = {name: told_exactly for name in formulas.SUMS if name not in counts}
+    told: dict[str, Any] = counts | exact | dict.fromkeys(formulas.SCORES_SQL, lambda value: value)
+    assert from_facts == {
+        row["touchpoint"]: {name: say(row[name]) for name, say in told.items()} for row in rows
     }
 
 
@@ -433,7 +375,7 @@ async def test_a_refilled_rollup_equals_the_one_that_grew(
 ) -> None:
     await project(scoreboard, journal_of(*a_bit_of_everything()), page_events=4)
     grown = await dump(scoring_pool)
-    await scoring_pool.execute("UPDATE scoring.formulas SET signature = 'of an older release'")
+    await scoring_pool.execute("UPDATE fold.formulas SET signature = 'of an older release'")
     await scoreboard.install()
     assert grown == await dump(scoring_pool)
 
@@ -456,14 +398,6 @@ async def test_a_time_stands_for_the_last_position_recorded_by_then(
     await project(scoreboard, journal_of(answered(1, "5"), answered(2, "1"), answered(3, "1")))
     moments = [recorded_at_position(position) for position in range(3)]
     assert [0, 1, 2] == [(await answers.recorded_by(each, "as_of_time")).number for each in moments]
-
-
-async def test_what_is_not_projected_yet_can_not_be_told(
-    scoreboard: Scoreboard, answers: Answers
-) -> None:
-    await project(scoreboard, journal_of(event()))
-    with pytest.raises(Conflict, match=r"as_of_position.number: got 2, want at most 1"):
-        await answers.as_of(Position(number=2))
 
 
 async def test_two_projectors_do_not_project_a_page_twice(
@@ -524,17 +458,17 @@ async def test_the_formulas_are_installed_once_by_many(
     new_database: Callable[[str], str],
 ) -> None:
     url = await asyncio.to_thread(new_database, "scoring")
-    async with asyncpg.create_pool(url, min_size=4, max_size=4) as pool:
+    async with asyncpg.create_pool(url, min_size=4, max_size=4, server_settings=PATH) as pool:
         async with asyncio.TaskGroup() as tasks:
             for _ in range(4):
                 tasks.create_task(Scoreboard(pool).install())
-        assert await pool.fetchval("SELECT count(*) FROM scoring.formulas") == 1
+        assert await pool.fetchval("SELECT count(*) FROM fold.formulas") == 1
 
 
 async def test_a_projector_of_another_release_stands_by(
     scoreboard: Scoreboard, scoring_pool: Pool
 ) -> None:
-    await scoring_pool.execute("UPDATE scoring.formulas SET signature = 'of a later release'")
+    await scoring_pool.execute("UPDATE fold.formulas SET signature = 'of a later release'")
     with pytest.raises(Overtaken):
         await project(scoreboard, journal_of(event()))
     assert 0 == (await scoreboard.checkpoint()).number

@@ -163,6 +163,25 @@ def test_a_key_given_twice_is_refused(text: str, field: str) -> None:
     assert (problem.code, problem.field) == ("DUPLICATE_KEY", field)
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "field"),
+    [("{", "}", ""), ('{"attributes": {', "}}", "attributes"), ('{"place": {', "}}", "place")],
+)
+@pytest.mark.parametrize("last", ['"b": ""', '"a0": ""'])
+def test_of_an_object_with_more_keys_than_any_event_nobody_looks_at_the_keys(
+    before: str, after: str, field: str, last: str
+) -> None:
+    keys = ", ".join(f'"a{number}": ""' for number in range(event_json.KEYS_MAX))
+    problem = problem_of(f"{before}{keys}, {last}{after}")
+    assert (problem.code, problem.field) == ("TOO_LARGE", field)
+
+
+def test_an_object_of_as_many_keys_as_may_be_is_looked_at() -> None:
+    keys = ", ".join(f'"a{number}": ""' for number in range(event_json.KEYS_MAX))
+    assert event_json.KEYS_MAX == len(event_json.parse(f'{{"attributes": {{{keys}}}}}').attributes)
+    assert "UNKNOWN_FIELD" == problem_of(f"{{{keys}}}").code
+
+
 def test_two_bodies_are_refused() -> None:
     assert refusal('{"interaction": {}, "goodwill": {}}') == (
         "DUPLICATE_KEY",

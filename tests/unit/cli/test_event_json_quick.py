@@ -21,7 +21,7 @@ ODD: tuple[Any, ...] = (
     *("0000-01-01T00:00:00Z", "0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00", "AA=="),
     *([], [{}], [None], ["a"], {}, {"a": "b"}, {"a": 1}, {"a\0": "b"}, {"a": "b\0"}),
     *({"interaction": {}}, {"reason": "a"}, {"event_id": "a", "eventId": "a"}),
-    event_json._TwiceInObject("a"),
+    *(event_json._TwiceInObject("a"), event_json._TooManyKeys()),
 )
 KEYS = (
     *("event_id", "eventId", "occurredAt", "remedy", "retraction", "signals", "nonsense", "", "\0"),

@@ -19,7 +19,7 @@ DECIMAL = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,6})?")
 UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 TOUCHPOINT_NAME = re.compile(r"[A-Za-z0-9._:/-]{1,128}")
 # Of quarter(seed=1, customers=20). Changes only when the model is changed on purpose.
-KNOWN_FINGERPRINT = "aba415d466ea4635c81514910ba0339cae78bf33563f10df6f35aaaaf7a1aece"
+KNOWN_FINGERPRINT = "8d33ae69a5bd54a994b2e1c534882a6f9d58edd0e0efb45fed4c2c1f42a31c10"
 FINGERPRINT = """
 import hashlib
 from services.cli.simulator import quarter
@@ -45,7 +45,8 @@ SOURCES: dict[str, str] = {
 
 
 def source_of(event: pb.Event) -> str:
-    return SOURCES[event.touchpoint.partition(".")[0]]
+    # Only what is known of the staff is of no touchpoint.
+    return SOURCES[event.touchpoint.partition(".")[0]] if event.touchpoint else "staff"
 
 
 @pytest.fixture(scope="module")
@@ -136,8 +137,8 @@ def test_twice_the_customers_give_twice_the_events() -> None:
     assert 1.8 < many / few < 2.2
 
 
-def test_no_customers_give_no_events() -> None:
-    assert list(quarter(customers=0)) == []
+def test_without_customers_there_is_nobody_but_the_staff() -> None:
+    assert {"staff_profile"} == {body(event) for event in quarter(customers=0)}
 
 
 # ------------------------------------------------------------------------ the wire contract
@@ -160,7 +161,7 @@ def test_every_event_occurred_in_the_quarter(events: list[pb.Event]) -> None:
 def test_every_event_has_a_body_a_touchpoint_and_a_short_envelope(events: list[pb.Event]) -> None:
     for event in events:
         assert body(event)
-        assert TOUCHPOINT_NAME.fullmatch(event.touchpoint)
+        assert TOUCHPOINT_NAME.fullmatch(event.touchpoint) or body(event) == "staff_profile"
         assert max(len(event.correlation_id), len(event.staff), len(event.customer)) <= 128
         assert not event.HasField("sealed_personal")
         assert event.ByteSize() <= 64 * 1024
@@ -183,6 +184,10 @@ def test_bodies_have_what_they_require(events: list[pb.Event]) -> None:
                 unknown = profile.birth_year_from == profile.birth_year_to == 0
                 assert event.customer
                 assert unknown or 1900 <= profile.birth_year_from <= profile.birth_year_to <= 2100
+            case "staff_profile":
+                job = event.staff_profile
+                assert event.staff
+                assert all((job.group, job.cohort, job.job_design))
             case "expectation":
                 assert event.expectation.WhichOneof("expected")
 
@@ -201,9 +206,12 @@ def test_every_signal_lies_within_its_scale(events: list[pb.Event]) -> None:
     scales = {(signal.metric, signal.scale_min, signal.scale_max) for signal in signals}
     assert scales == {
         (pb.METRIC_CSAT, "1", "5"),
+        (pb.METRIC_CSAT, "0", "10"),
         (pb.METRIC_NPS, "0", "10"),
         (pb.METRIC_CES, "1", "7"),
+        (pb.METRIC_CES, "1", "5"),
         (pb.METRIC_RATING, "1", "5"),
+        (pb.METRIC_RATING, "1", "10"),
         (pb.METRIC_THUMBS, "0", "1"),
         (pb.METRIC_SENTIMENT, "-1", "1"),
     }
@@ -212,9 +220,16 @@ def test_every_signal_lies_within_its_scale(events: list[pb.Event]) -> None:
 def test_effort_is_asked_in_both_directions(events: list[pb.Event]) -> None:
     signals = [signal for event in events for signal in signals_of(event)]
 
-    assert {pb.DIRECTION_HIGHER_IS_BETTER, pb.DIRECTION_LOWER_IS_BETTER} == {
-        signal.direction for signal in signals if signal.metric == pb.METRIC_CES
+    # CES 2.0 and CES 1.0.
+    assert {("7", pb.DIRECTION_HIGHER_IS_BETTER), ("5", pb.DIRECTION_LOWER_IS_BETTER)} == {
+        (signal.scale_max, signal.direction) for signal in signals if signal.metric == pb.METRIC_CES
     }
+
+
+def test_words_are_read_by_more_than_one_model(events: list[pb.Event]) -> None:
+    models = {signal.model for event in events for signal in signals_of(event)}
+
+    assert {"", "mood-2.1", "street-1.4"} == models
 
 
 def test_amounts_are_exact_euros_and_negative_for_returns(events: list[pb.Event]) -> None:
@@ -356,7 +371,18 @@ def test_all_stages_modes_outcomes_and_sources_are_present(events: list[pb.Event
     assert set(pb.ServiceMode.values()) == {i.service_mode for i in interactions}
     assert set(pb.Outcome.values()) - {0} == {i.outcome for i in interactions}
     assert set(pb.Channel.values()) - {0} == {i.channel for i in interactions}
-    assert set(SOURCES.values()) == {source_of(event) for event in events}
+    assert {*SOURCES.values(), "staff"} == {source_of(event) for event in events}
+
+
+def test_who_did_the_work_is_said_of_what_is_asked_about_it(events: list[pb.Event]) -> None:
+    modes = {touchpoint.name: touchpoint.mode for touchpoint in TOUCHPOINTS}
+    seen = set()
+    for event in of(events, "feedback_requested", "feedback_suppressed", "feedback_received"):
+        asked = getattr(event, body(event))
+        assert modes[event.touchpoint] == asked.service_mode
+        seen.add((body(event), asked.service_mode))
+
+    assert 9 == len(seen)
 
 
 def test_all_bodies_are_present(events: list[pb.Event]) -> None:
@@ -436,6 +462,28 @@ def test_some_customers_stay_anonymous_and_all_others_have_a_profile(
     assert {event.customer for event in of(events, "interaction")} - profiled == {""}
 
 
+def test_whoever_serves_has_a_profile_before(events: list[pb.Event]) -> None:
+    position = {event.event_id: number for number, event in enumerate(events)}
+    profiled = dict[str, int]()
+    for event in of(events, "staff_profile"):
+        profiled.setdefault(event.staff, position[event.event_id])
+    for event in events:
+        if event.staff:
+            assert profiled[event.staff] <= position[event.event_id]
+
+
+def test_some_staff_change_their_group_and_job(events: list[pb.Event]) -> None:
+    jobs = defaultdict[str, list[pb.StaffProfile]](list)
+    for event in of(events, "staff_profile"):
+        jobs[event.staff].append(event.staff_profile)
+    changed = [each for each in jobs.values() if len(each) > 1]
+
+    assert 5 == len(changed)
+    for before, after in changed:
+        assert (before.group, before.job_design) != (after.group, after.job_design)
+        assert before.cohort == after.cohort
+
+
 def test_a_journey_has_one_failure_at_most_and_its_recovery_shares_the_correlation(
     events: list[pb.Event],
 ) -> None:
@@ -485,6 +533,21 @@ def test_one_store_has_a_bad_august_and_recovers(events: list[pb.Event]) -> None
 
     assert score("2026-08") < score("2026-07") - 0.2
     assert score("2026-08") < score("2026-09") - 0.1
+
+
+def test_who_may_decide_satisfies_better_and_newcomers_less(events: list[pb.Event]) -> None:
+    latest = dict[str, pb.StaffProfile]()
+    of_design, of_cohort = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
+    for event in events:
+        if event.HasField("staff_profile"):
+            latest[event.staff] = event.staff_profile
+        # Of one touchpoint, since the others differ in much else.
+        elif event.staff and event.touchpoint == "call.support":
+            of_design[latest[event.staff].job_design] += satisfaction([event])
+            of_cohort[latest[event.staff].cohort] += satisfaction([event])
+
+    assert mean(of_design["may_decide"]) > mean(of_design["by_the_book"])
+    assert mean(of_cohort["2026.summer"]) < mean(of_cohort["2023.spring"])
 
 
 def test_goodwill_on_top_of_a_remedy_restores_more_than_the_remedy(events: list[pb.Event]) -> None:

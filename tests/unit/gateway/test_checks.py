@@ -29,6 +29,15 @@ def with_stage(number: int) -> pb.Event:
     return given
 
 
+ANSWER_MODE = "feedback_received.service_mode"
+
+
+def with_answer_mode(number: int) -> pb.Event:
+    given = feedback(csat("4"))
+    given.feedback_received.service_mode = number  # type: ignore[assignment]  # as above
+    return given
+
+
 def with_sealed() -> pb.Event:
     given = event()
     given.sealed_personal.key_id = 1
@@ -190,6 +199,23 @@ REFUSED = {
         "BAD_BAND",
         "customer_profile.birth_year_from",
     ),
+    "staff profile of nobody": (event(staff_profile={"group": "checkout"}), "MISSING", "staff"),
+    "corrected staff profile of nobody": (
+        amended(correction={"staff_profile": {"group": "checkout"}}),
+        "MISSING",
+        "staff",
+    ),
+    "team too long": (
+        event(staff="s", staff_profile={"group": text(129)}),
+        "TOO_LONG",
+        "staff_profile.group",
+    ),
+    "job over two lines": (
+        event(staff="s", staff_profile={"job_design": "a\nb"}),
+        "CONTROL_CHARACTER",
+        "staff_profile.job_design",
+    ),
+    "service mode nobody knows": (with_answer_mode(99), "UNKNOWN_VALUE", ANSWER_MODE),
     "gesture of no kind": (event(goodwill={}), "MISSING", "goodwill.kind"),
     "retraction of nothing": (event(retraction={}), "MISSING", "amends.event_id"),
     "correction without body": (amended(correction={}), "MISSING", "correction.body"),

@@ -5,11 +5,15 @@ from dataclasses import replace
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from services.gateway import published
 from services.gateway.access import Caller
-from services.gateway.encoding import encode_batch
+from services.gateway.checks import Good, checked, good
+from services.gateway.encoding import Intakes, conceal, entries
 from services.gateway.keyring import Keyring
+from services.gateway.shallow import batch_of
 from tests.support.events import event, of_every_body
 from touchledger.v1 import events_pb2 as pb
+from touchledger.v1.ingest_pb2 import PublishBatchRequest, PublishStreamRequest
 from touchledger.v1.journal_pb2 import AppendEntry, AppendRequest
 
 CALLER = Caller("acme", "till", frozenset(), trust=pb.TRUST_SOURCE)
@@ -47,17 +51,20 @@ def batch(
     sent_at: Timestamp | None,
     adapter: str = "",
 ) -> list[AppendEntry]:
-    request = AppendRequest()
-    encode_batch(
-        [(each, each.SerializeToString(deterministic=True)) for each in events],
-        caller,
-        KEYRING,
-        received_at=received_at,
-        sent_at=sent_at,
-        adapter=adapter,
-        into=request.entries,
-    )
-    return list(request.entries)
+    whole = published.Events(events).batch()
+    assert whole is not None
+    some = good(whole.events, whole.encodings)
+    slices = [some] if some else [checked(each) for each in events]
+    intakes = Intakes(caller.trust, adapter, received_at, sent_at)
+    found = b""
+    for each in slices:
+        assert isinstance(each, Good), each
+        conceal(each, caller.tenant, KEYRING)
+        states = [event.SerializeToString(deterministic=True) for event in each.events]
+        if some:
+            assert states == whole.encodings_now()
+        found += entries(each, states, caller.tenant, KEYRING, intakes)
+    return list(AppendRequest.FromString(found).entries)
 
 
 def stored(entry: AppendEntry) -> pb.Event:
@@ -206,3 +213,58 @@ def test_a_batch_is_its_events_one_by_one() -> None:
     events = list(of_every_body().values())
     together = batch([*of_every_body().values()], received_at=at(HOUR), sent_at=at(0))
     assert [encoded(each, received=HOUR, sent=0) for each in events] == together
+
+
+def published_together(*events: pb.Event) -> PublishBatchRequest:
+    """As it came over the wire."""
+    return PublishBatchRequest.FromString(
+        PublishBatchRequest(events=events, attempt={"sent_at": at(0)}).SerializeToString()
+    )
+
+
+def test_a_request_is_encoded_as_its_events_one_by_one() -> None:
+    events = list(of_every_body().values())
+    one_by_one = [each.SerializeToString(deterministic=True) for each in events]
+    given = published_together(*events)
+    request = published.Request(given)
+    assert given.ByteSize() == request.size
+    batch = request.batch()
+    assert batch is not None
+    assert one_by_one == batch.encodings == batch.encodings_now()
+    for each, shallow in zip(events, batch.events, strict=True):
+        each.customer = shallow.customer = "another"
+    assert [each.SerializeToString(deterministic=True) for each in events] == batch.encodings_now()
+
+
+def test_the_batches_of_a_stream_are_encoded_in_the_same_way() -> None:
+    request = PublishStreamRequest(sequence=3, events=[event(), event(event_id="event-2")])
+    one_by_one = [each.SerializeToString(deterministic=True) for each in request.events]
+    batch = published.Request(request).batch()
+    assert batch is not None
+    assert one_by_one == batch.encodings == batch.encodings_now()
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_request_with_an_unknown_field_is_left_to_who_looks_at_each_event(inside: bool) -> None:
+    unknown = b"\xf8\x3e\x01"  # field 1007, varint 1
+    odd = event()
+    (odd.interaction if inside else odd).MergeFromString(unknown)
+    for request in (
+        published.Request(published_together(event(), odd, event())),
+        published.Events([event(), odd, event()]),
+    ):
+        assert request.batch() is None
+        assert [event(), odd, event()] == list(request.events())
+
+
+def test_what_is_empty_but_there_is_kept_so() -> None:
+    given = event(interaction={"wait": "0s", "amount": {}}, place={})
+    given.occurred_at.seconds = given.occurred_at.nanos = 0
+    [encoding] = batch_of([given.SerializeToString(deterministic=True)]).encodings_now()
+    assert given == pb.Event.FromString(encoding)
+
+
+def test_an_id_of_many_bytes_is_kept_whole() -> None:
+    for length in (1, 63, 64, 127, 128):
+        event_id = "\u20ac" * length
+        assert event_id == encoded(event(event_id=event_id)).event_id

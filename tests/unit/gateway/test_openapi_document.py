@@ -12,10 +12,11 @@ import pytest
 from services.gateway import docs
 from services.gateway.docs import HttpDocs, page
 from services.gateway.http import Request, Response, Route
+from services.gateway.http_scores import QUESTIONS, as_dict, operation
 from services.gateway.openapi import document
 from services.gateway.problem_codes import CODES
 from tests.acceptance.verdicts import JSON, RECORDED, rows
-from touchledger.v1 import events_pb2
+from touchledger.v1 import events_pb2, scoring_pb2
 
 ROOT = Path(__file__).parent.parent.parent.parent
 
@@ -27,6 +28,7 @@ async def nothing(request: Request) -> Response:
 ROUTES = [
     Route("GET", "/things/{thing}", nothing, {"summary": "A <thing> & more", "security": []}),
     Route("POST", "/things", nothing, {"summary": "Another"}),
+    *(Route("GET", question.path, nothing, operation(question)) for question in QUESTIONS),
 ]
 TOLD = document([*ROUTES, *HttpDocs(ROUTES).routes()])
 
@@ -42,7 +44,9 @@ def everything(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def test_every_route_is_told_with_its_variables() -> None:
-    assert {"/things/{thing}", "/things", "/docs", "/openapi.json"} == set(TOLD["paths"])
+    questions = {question.path for question in QUESTIONS}
+    others = {"/things/{thing}", "/things", "/docs", "/openapi.json"}
+    assert others | questions == set(TOLD["paths"])
     [variable] = TOLD["paths"]["/things/{thing}"]["get"]["parameters"]
     assert ("thing", "path", True) == (variable["name"], variable["in"], variable["required"])
 
@@ -53,6 +57,33 @@ def test_whatever_is_referred_to_is_there() -> None:
             found: Any = TOLD
             for part in each["$ref"].removeprefix("#/").split("/"):
                 found = found[part]
+
+
+def test_every_parameter_of_a_question_has_its_words_and_its_answer_a_schema() -> None:
+    for question in QUESTIONS:
+        told = TOLD["paths"][question.path]["get"]
+        assert all(each["description"] for each in told["parameters"])
+        answer = told["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
+        assert f"{question.method}Response" == answer.rpartition("/")[2]
+    scores = {each["name"]: each for each in TOLD["paths"]["/v1/scores"]["get"]["parameters"]}
+    assert {"groups", "touchpoint_glob", "as_of_position.number", "format"} <= set(scores)
+    assert "service_mode" in scores["groups"]["schema"]["items"]["enum"]
+    journey = TOLD["paths"]["/v1/journeys/{customer}"]["get"]["parameters"]
+    assert [("customer", "path", True)] == [
+        (each["name"], each["in"], each["required"]) for each in journey if each["in"] == "path"
+    ]
+
+
+def test_what_an_answer_says_fits_its_schema() -> None:
+    answer = scoring_pb2.GetScoresResponse(formula_version="csat/1 " * 40)
+    answer.scores.add(
+        group="a", counts={"asked": 3}, scores={"csat_mean": 4.5}, sums={"csat_sum": "9"}
+    )
+    answer.freshness.recorded_at.FromSeconds(1)
+    schema = {"$ref": "#/components/schemas/GetScoresResponse"}
+    validator = jsonschema_rs.Draft202012Validator(TOLD | schema)
+    validator.validate(as_dict(answer))
+    assert not validator.is_valid({"scores": [{"counts": {"asked": "many"}}]})
 
 
 def test_every_field_that_a_source_may_set_has_its_words() -> None:

@@ -21,7 +21,7 @@ def recorded(topic: str, state: bytes) -> RecordedEvent:
 
 
 def assert_only_in_lineage(event: RecordedEvent) -> None:
-    facts = columns([event])
+    facts = columns([event], {})
     [row] = facts.events
     assert ["acme", 17, "touchledger", "decision at 17", event.topic, None] == row[:6]
     assert {None} == set(row[7:])

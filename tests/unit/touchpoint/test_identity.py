@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from services.touchpoint.identity import originator_ids
+from services.touchpoint.identity import originator_ids, originator_ids_of, publisher
 
 
 def originator_id(tenant: str, source: str, event_id: str) -> UUID:
@@ -180,3 +180,13 @@ def test_an_id_with_line_breaks_is_not_taken_for_several() -> None:
     assert originator_ids("acme", "till", two) == [
         originator_id("acme", "till", each).bytes for each in two
     ]
+
+
+@unhurried
+@given(st.lists(st.tuples(NAMES, NAMES, IDS), min_size=1, max_size=6))
+def test_ids_of_several_publishers_together_are_those_of_each_alone(
+    triples: list[tuple[str, str, str]],
+) -> None:
+    alone = [originator_ids(tenant, source, [event])[0] for tenant, source, event in triples]
+    publishers = [publisher(tenant, source) for tenant, source, _ in triples]
+    assert alone == originator_ids_of(publishers, [event for _, _, event in triples])

@@ -219,6 +219,30 @@ def test_what_can_not_be_read_is_told_by_its_place(
     assert (code, field) == (problem.code, problem.field)
 
 
+SUM = "sum([to_number(digits), to_number(digits)])"
+NO_BODY = {name: CALL[name] for name in ("event_id", "occurred_at", "touchpoint")}
+
+
+@pytest.mark.parametrize(
+    ("event", "field"),
+    [
+        (CALL | {"staff": SUM}, "config.event.staff"),
+        (CALL | {"attributes": f"{{sum: {SUM}}}"}, "config.event.attributes"),
+        (NO_BODY | {"public_post": {"platform": "'x'", "reach": SUM}}, "config.event"),
+    ],
+    ids=["a text", "a map", "a number"],
+)
+def test_a_sum_of_more_digits_than_can_be_written_down_is_told_by_its_place(
+    event: dict[str, Any], field: str
+) -> None:
+    # Python writes down 4300 digits, and the sum has one more.
+    items = [CALLED | {"digits": "9" * 4300}, CALLED | {"digits": "1"}]
+    bad, good = read(items, {"events": "@", "event": event})
+    assert isinstance(bad, Problem)
+    assert ("BAD_EXPRESSION", field) == (bad.code, bad.field)
+    assert isinstance(good, pb.Event)
+
+
 def test_one_bad_element_harms_none_of_the_others() -> None:
     items = [CALLED, CALLED | {"at": 5}, CALLED | {"id": "c"}]
     first, second, third = read({"items": items}, {"events": "items", "event": CALL})

@@ -1,0 +1,67 @@
+"""Promises with a moment: was what a customer was told to expect by then done by then?
+
+One row for each expectation with a moment (due_at) or a time from when it was stated (within_seconds). It is
+fulfilled by the customer's first interaction at its touchpoint from when it was stated on, about the same
+journey where the expectation names one, that did not end abandoned, transferred, failed or returned.
+
+A promise counts once its moment has passed by the horizon; until then it is pending, even if it is fulfilled
+already: to count those that were fulfilled early, and leave out those that are still open, would flatter.
+"""
+
+from services.scoring.metric import Column, Derived, Sum, share
+
+SQL = """
+SELECT f.tenant, f.event_position, f.occurred_at, f.occurred_date, f.reporting_date, f.touchpoint, f.stage,
+       f.channel, f.service_mode, f.store, f.source, f.staff, f.customer, f.correlation_id,
+       f.basis, f.dimension,
+       coalesce(f.due_at,
+                f.occurred_at + make_interval(secs => f.within_seconds::double precision)) AS due_at,
+       (SELECT min(i.occurred_at)
+          FROM fact_interaction i
+         WHERE i.tenant = f.tenant AND i.customer = f.customer AND i.touchpoint = f.touchpoint
+           AND i.occurred_at >= f.occurred_at
+           AND (f.correlation_id IS NULL OR i.correlation_id = f.correlation_id)
+           AND i.outcome NOT IN ('abandoned', 'transferred', 'failed', 'returned')
+           AND i.from_position <= $2 AND (i.to_position IS NULL OR i.to_position > $2)) AS fulfilled_at
+  FROM fact_expectation f
+ WHERE f.tenant = $1 AND f.from_position <= $2 AND (f.to_position IS NULL OR f.to_position > $2)
+   AND f.customer IS NOT NULL AND ($3::text[] IS NULL OR f.customer = ANY($3))
+   AND (f.due_at IS NOT NULL OR f.within_seconds IS NOT NULL)
+"""
+
+promise = Derived(
+    name="promise",
+    version=1,
+    sql=SQL,
+    columns={
+        "basis": Column("text", "survey, promise, sla or unspecified."),
+        "dimension": Column("text", "What is expected; NULL is the whole."),
+        "due_at": Column("timestamptz", "Done by this moment, it is kept."),
+        "fulfilled_at": Column(
+            "timestamptz", "When it was done; NULL while it is not known to be."
+        ),
+    },
+    sums={
+        "promises": Sum(
+            "count(*) FILTER (WHERE due_at < horizon)", "Promises whose moment has passed."
+        ),
+        "promises_kept": Sum(
+            "count(*) FILTER (WHERE due_at < horizon AND fulfilled_at <= due_at)",
+            "Those that were fulfilled by then.",
+        ),
+        "promises_late": Sum(
+            "count(*) FILTER (WHERE due_at < horizon AND fulfilled_at > due_at"
+            " AND fulfilled_at < occurred_before)",
+            "Those that were fulfilled later.",
+        ),
+        "promises_pending": Sum(
+            "count(*) FILTER (WHERE NOT due_at < horizon)",
+            "Promises whose moment is still to come, in no score yet.",
+        ),
+    },
+    scores=share(
+        *("promise_kept_share", "promises_kept", "promises"),
+        "Share of promises that were fulfilled in time, among those whose moment has passed (sample"
+        " proportion)",
+    ),
+)

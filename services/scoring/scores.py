@@ -1,0 +1,105 @@
+"""GetScores: sums and scores per group, one page after the other of the same state."""
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+from decimal import Decimal
+
+import asyncpg
+
+from services.chassis.errors import Malformed
+from services.scoring import formulas, question, score_query
+from services.scoring.answers import Answers
+from services.scoring.question import Names
+from touchledger.v1 import scoring_pb2 as pb
+
+# Groups in one answer. Names of touchpoints come from publishers: there may be more.
+GROUPS_MAX = 10_000
+# Numbers in one answer, each some 27 bytes with its name: half of what a message may have.
+NUMBERS_MAX = 150_000
+# A key is up to 128 characters of up to four bytes.
+NUMBERS_OF_A_KEY = 10
+# What decayed.py tells, and the version of its formula.
+DECAYED = ("csat_decayed", "csat_decayed_n_eff", "csat_decayed_lo", "csat_decayed_hi")
+DECAYED_VERSION = "csat_decayed/1"
+
+
+async def get_scores(
+    answers: Answers, tenant: str, request: pb.GetScoresRequest
+) -> pb.GetScoresResponse:
+    keys, names = question.keys(request), question.names(request.names)
+    cell, decayed_on = question.cell(request), _decayed_on(request, keys)
+    most = groups_max(keys, names)
+    page = question.page(request, size=most, keys=len(keys))
+    size = min(page.size, most)
+    after = [
+        question.day(value, "page_token") if key in score_query.PERIODS else value
+        for key, value in zip(keys, page.after, strict=False)
+    ]
+    async with answers.snapshot(tenant, request, position=page.position) as snapshot:
+        here = cell.in_zone(snapshot.zone)
+        at = await snapshot.at(keys, here)
+        rows = await snapshot.fetch(
+            *score_query.scores(at, keys, here, names, limit=size + 1, after=after)
+        )
+        decayed = (
+            await snapshot.fetch(*score_query.decayed(at, keys, here, decayed_on))
+            if decayed_on
+            else []
+        )
+    more = len(rows) > size
+    if more and not request.page_size:
+        raise Malformed(
+            f"at most {size} groups: a page_size, a narrower question or fewer names",
+            field="touchpoint_glob",
+            got="more groups",
+        )
+    last = [rows[size - 1][key] for key in keys] if more else []
+    by_group = {row["grp"]: row for row in decayed}
+    groups = list(told(rows[:size], keys, names))
+    for group in groups:
+        row = by_group.get(score_query.SEPARATOR.join(group.keys[key] for key in keys))
+        if row is not None:
+            values = {name: row[name] for name in DECAYED}
+            group.scores.update({name: each for name, each in values.items() if each is not None})
+    return pb.GetScoresResponse(
+        scores=groups,
+        as_of_position=snapshot.as_of,
+        formula_version=formulas.VERSION + (f" {DECAYED_VERSION}" if decayed_on else ""),
+        reporting_zone=snapshot.zone,
+        freshness=snapshot.freshness(),
+        next_page_token=question.next_page(request, snapshot.position, last) if more else "",
+    )
+
+
+def _decayed_on(request: pb.GetScoresRequest, keys: Sequence[str]) -> date | None:
+    if not request.decayed_on_date:
+        return None
+    if set(keys) & set(score_query.PERIODS):
+        raise Malformed("groups other than periods", field="decayed_on_date", got="a period")
+    return question.bounded_day(request.decayed_on_date, "decayed_on_date")
+
+
+def groups_max(keys: Sequence[str], names: Names) -> int:
+    """How many groups fit into one answer."""
+    numbers = len(names.sums) + len(names.scores) + NUMBERS_OF_A_KEY * len(keys)
+    return min(GROUPS_MAX, max(1, NUMBERS_MAX // numbers))
+
+
+def told(rows: Iterable[asyncpg.Record], keys: Sequence[str], names: Names) -> Iterable[pb.Score]:
+    counts = [name for name in names.sums if formulas.SUMS[name].type == "bigint"]
+    sums = [name for name in names.sums if formulas.SUMS[name].type != "bigint"]
+    for row in rows:
+        values = {key: str(row[key]) for key in keys}
+        yield pb.Score(
+            group=" | ".join(values.values()) if keys else "all",
+            keys=values,
+            counts={name: row[name] for name in counts},
+            sums={name: exact(row[name]) for name in sums},
+            scores={name: row[name] for name in names.scores if row[name] is not None},
+        )
+
+
+def exact(value: Decimal) -> str:
+    """Without zeros at its end: how many PostgreSQL gives depends on the way that the sum was come by."""
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

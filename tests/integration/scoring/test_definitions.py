@@ -1,0 +1,109 @@
+"""The catalogue's decisions in the read models: as they stand now, however the journal is paged."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+import asyncpg
+import pytest
+
+from services.chassis.postgres import Pool
+from services.scoring.scoreboard import Scoreboard
+from tests.contract.golden_bytes import decided
+from tests.support.events import event
+from tests.support.journals import project, recorded
+from touchledger.v1.journal_pb2 import RecordedEvent
+
+ABOUT = "touchledger.touchpoint_definition."
+KINDS = [topic for topic in decided() if topic.startswith(ABOUT)]
+
+
+def journal(kinds: Sequence[str]) -> list[RecordedEvent]:
+    """These decisions after an event that has named the touchpoint."""
+    visit = recorded(event(event_id="visit"), 1, tenant="tenant-1")
+    return [
+        visit,
+        *(
+            RecordedEvent(
+                position=position,
+                tenant="tenant-1",
+                source="touchledger",
+                topic=kind,
+                event=decided()[kind].state,
+                recorded_at=visit.recorded_at,
+                stream_id=decided()[kind].originator_id,
+            )
+            for position, kind in enumerate(kinds, start=2)
+        ),
+    ]
+
+
+async def touchpoint(pool: Pool) -> asyncpg.Record:
+    [row] = await pool.fetch("SELECT * FROM dim_touchpoint")
+    return row
+
+
+async def test_a_registered_touchpoint_has_its_owner_weight_and_standard(
+    scoring_pool: Pool,
+) -> None:
+    await project(Scoreboard(scoring_pool), journal(KINDS[:1]))
+    row = await touchpoint(scoring_pool)
+    assert ("store.checkout", 1, 2) == (
+        row["touchpoint"],
+        row["first_position"],
+        row["definition_position"],
+    )
+    assert ("Store operations", "purchase", "store", Decimal("0.25"), False) == (
+        row["owner"],
+        row["stage"],
+        row["channel"],
+        row["weight"],
+        row["retired"],
+    )
+    assert (120, Decimal("2.5"), 86400) == (
+        row["wait_seconds_max"],
+        row["answer_seconds_max"],
+        row["resolve_seconds_max"],
+    )
+    [standard] = await scoring_pool.fetch("SELECT * FROM dim_service_standard")
+    assert ("csat", "empathy", Decimal("4.5"), 1, 5, True) == tuple(standard)[2:]
+
+
+async def test_what_a_decision_does_not_say_stays(scoring_pool: Pool) -> None:
+    await project(Scoreboard(scoring_pool), journal(KINDS[:6]))
+    row = await touchpoint(scoring_pool)
+    assert ("Geschäft", "service", "phone", Decimal("0.000001"), True) == (
+        row["owner"],
+        row["stage"],
+        row["channel"],
+        row["weight"],
+        row["retired"],
+    )
+    # Another standard replaces all of the one before.
+    assert (None, None, 0) == (
+        row["wait_seconds_max"],
+        row["answer_seconds_max"],
+        row["resolve_seconds_max"],
+    )
+    assert await scoring_pool.fetchval("SELECT count(*) FROM dim_service_standard") == 0
+
+
+@pytest.mark.parametrize("page_events", [1, 3, 1000])
+async def test_pages_make_no_difference(scoring_pool: Pool, page_events: int) -> None:
+    await project(Scoreboard(scoring_pool), journal(KINDS), page_events=page_events)
+    row = await touchpoint(scoring_pool)
+    assert (1, 8, "Store operations", "purchase", False) == (
+        row["first_position"],
+        row["definition_position"],
+        row["owner"],
+        row["stage"],
+        row["retired"],
+    )
+
+
+async def test_a_decision_that_can_not_be_read_changes_nothing_and_stops_nobody(
+    scoring_pool: Pool,
+) -> None:
+    odd = journal(KINDS[:2])
+    odd[2].event = b'{"stage": 7}'
+    await project(Scoreboard(scoring_pool), odd)
+    assert (await touchpoint(scoring_pool))["stage"] == "purchase"

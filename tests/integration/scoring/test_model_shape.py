@@ -1,0 +1,39 @@
+"""A model of another shape: an older one is made anew, a later one is refused."""
+
+import hashlib
+
+import pytest
+
+from services.chassis.postgres import Pool, Unsuitable
+from services.scoring import models
+from services.scoring.scoreboard import Scoreboard
+from tests.support.events import event
+from tests.support.journals import journal_of, project
+
+# Of each shape, what model/fold.sql and model/bi.sql were. Another text needs a SHAPE more and a line here.
+DIGESTS = {1: "f83c600b099504ce6f3304491e897030d71050e1bf2241aa106b2d525add52c8"}
+
+
+def test_each_change_of_the_tables_has_a_shape_of_its_own() -> None:
+    files = (models.FOLDER / name for name in ("fold.sql", "bi.sql"))
+    digest = hashlib.sha256(b"".join(each.read_bytes() for each in files)).hexdigest()
+    assert digest == DIGESTS[models.SHAPE]
+
+
+async def test_a_model_of_an_older_shape_is_made_anew(scoring_pool: Pool) -> None:
+    scoreboard = Scoreboard(scoring_pool)
+    await project(scoreboard, journal_of(event(event_id="visit")))
+    await scoring_pool.execute("UPDATE shape SET number = number - 1")
+    await scoreboard.install()
+    assert (await scoreboard.checkpoint()).number == 0
+    await project(scoreboard, journal_of(event(event_id="visit")))
+    assert await scoring_pool.fetchval("SELECT sum(interactions) FROM rollup_day") == 1
+
+
+async def test_a_model_of_a_later_release_is_left_alone(scoring_pool: Pool) -> None:
+    scoreboard = Scoreboard(scoring_pool)
+    await project(scoreboard, journal_of(event(event_id="visit")))
+    await scoring_pool.execute("UPDATE shape SET number = number + 1")
+    with pytest.raises(Unsuitable, match="got shape 2, want at most 1"):
+        await scoreboard.install()
+    assert (await scoreboard.checkpoint()).number == 1
