@@ -22,7 +22,7 @@ run: $(VENV)/run  ## Start everything without sample data
 	@$(BIN)/touchledger up $(ARGS)
 
 test: $(VENV)/dev $(VENV)/node  ## Run the test suite
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test/bi: $(VENV)/bi  ## Ask schema bi with real BI clients: SQLAlchemy, pandas, DuckDB, ODBC, JDBC, dbt
 	$(BIN)/python -m pytest tests/bi $(ARGS)

@@ -106,7 +106,10 @@ def replay(
             )
         tally = Tally(settled_through=start.number, settled_end=start.end)
         run = _Run(system, ca, _source(file, format, start), tally, unit, resume_point)
-        trouble = run.to_the_end(Limits(stall_seconds_max=give_up_after))
+        # One batch after the other: the journal has the order of the file, so that what was known at some
+        # time can be asked for as of a position.
+        limits = Limits(stall_seconds_max=give_up_after, batches_in_flight_max=1)
+        trouble = run.to_the_end(limits)
     except NoSystem as error:
         stop(str(error), EXIT_UNREACHABLE)
     except olist.OlistError as error:
