@@ -10,7 +10,7 @@ SERVICES := $(sort $(shell grep -l "^service " $(PROTOS)))
 RELEASED := protos/released.txtpb
 ARGS ?=
 
-.PHONY: help demo run test test/bi torture overload verify lint types protos lock clean
+.PHONY: help demo run test test/bi stories torture overload verify lint types protos lock clean
 
 help:  ## What there is
 	@awk -F ':.*## ' '/^[a-z].*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,16 +21,21 @@ demo: $(VENV)/run  ## Start everything, publish a simulated quarter, print the s
 run: $(VENV)/run  ## Start everything without sample data
 	@$(BIN)/touchledger up $(ARGS)
 
+# Services are started by the hundred: those that may not keep what they compile would do it each time.
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/dev $(VENV)/node  ## Run the test suite
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test/bi: $(VENV)/bi  ## Ask schema bi with real BI clients: SQLAlchemy, pandas, DuckDB, ODBC, JDBC, dbt
 	$(BIN)/python -m pytest tests/bi $(ARGS)
 
+stories: $(VENV)/dev  ## Give the journal, the scores and the HTTP API more random input than make test does
+	TOUCHLEDGER_TEST_STORIES=150 $(BIN)/python -m pytest --timeout 900 $(ARGS) \
+	  tests/integration/touchpoint/test_model.py tests/integration/scoring/test_as_of.py \
+	  tests/integration/scoring/test_live_equals_rebuild.py tests/acceptance/test_openapi.py
+
 torture: $(VENV)/dev  ## Kill PostgreSQL and services under load, check what was acked: ARGS="--kills 500 --seed 7"
 	$(BIN)/python -m tests.torture $(ARGS)
-	TOUCHLEDGER_TEST_STORIES=150 $(BIN)/python -m pytest --timeout 900 \
-	  tests/integration/touchpoint/test_model.py -k the_journal_agrees
 
 overload: $(VENV)/bench  ## Five times the peak rate for a minute: goodput, hints, another tenant's p99
 	@$(BIN)/python -m tests.overload $(ARGS)

@@ -5,17 +5,14 @@ How it measures is told in bench/README.md.
 
 import argparse
 import gc
-import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field
 from statistics import fmean, median
 
-import uvloop
-
-from bench import report
+from bench import command, report
+from bench.command import count_of, say
 from bench.contender import Store
 from bench.events import Event, made
 from bench.gateway_goals import (
@@ -34,13 +31,11 @@ from bench.gateway_goals import (
     Row,
     goals,
 )
-from bench.journal import DISK, count_of, say
-from bench.place import Place, place
+from bench.place import Place
+from bench.report import Goal
 from bench.stores import gateway, null_servers, raw_copy, raw_insert, webhook
 from bench.stores.gateway import Gateway, OverGrpc, OverHttp
 from bench.stores.webhook import NullWebhook, Webhook
-from services.chassis import logs
-from services.cli.stop_signals import StopRequested, StopSignals
 
 ROUNDS = 5
 # Half a second of raw COPY.
@@ -225,8 +220,8 @@ def _cells(row: Row) -> tuple[str, ...]:
     )
 
 
-async def measured(place: Place, *, rounds: int, events: int) -> list[Row]:
-    say(await place.prepare())
+async def measured(place: Place, *, rounds: int, events: int) -> tuple[list[Row], list[Goal]]:
+    say(await place.prepare(share=min(events / EVENTS, 1.0)))
     bench = Bench(place, events)
     # Collected is within the runs (timing.py) and between the rounds.
     gc.disable()
@@ -234,42 +229,24 @@ async def measured(place: Place, *, rounds: int, events: int) -> list[Row]:
         say(f"round {number} of {rounds}")
         await bench.round()
         gc.collect()
-    return [_row(load, figures) for load, figures in bench.figures.items()]
+    rows = [_row(load, figures) for load, figures in bench.figures.items()]
+    return rows, goals(rows)
 
 
 def main() -> None:
     options = _options()
-    # Standard output is for the result alone.
-    logs.configure("bench")
-    stop = StopSignals()
-    try:
-        with (
-            stop,
-            tempfile.TemporaryDirectory(prefix="touchledger-bench-", dir=options.folder) as folder,
-            place(Path(folder), stop.pause) as here,
-        ):
-            work = measured(here, rounds=options.rounds, events=options.events)
-            rows = uvloop.run(stop.watch(work))
-    except StopRequested:
-        raise SystemExit("stopped") from None
-    reached = goals(rows)
-    if options.json:
-        print(report.as_json([asdict(row) for row in rows], reached))
-    else:
-        print(f"\n{rows_table(rows)}\n\n{report.goals_table(reached)}")
+    command.run(
+        options,
+        lambda here: measured(here, rounds=options.rounds, events=options.events),
+        rows_table,
+    )
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="make bench/gateway ARGS=…", description=__doc__)
-    parser.add_argument(
-        "--rounds", type=count_of, default=ROUNDS, help="of which medians are shown"
-    )
-    parser.add_argument("--events", type=count_of, default=EVENTS, help="that a run has at most")
-    parser.add_argument(
-        "--folder", type=Path, default=DISK, help="for the stores' files, on a disk (%(default)s)"
-    )
-    parser.add_argument("--json", action="store_true", help="rows and goals alone on stdout")
-    return parser.parse_args()
+    given = command.parser("bench/gateway", __doc__)
+    given.add_argument("--rounds", type=count_of, default=ROUNDS, help="of which medians are shown")
+    given.add_argument("--events", type=count_of, default=EVENTS, help="that a run has at most")
+    return given.parse_args()
 
 
 if __name__ == "__main__":

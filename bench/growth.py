@@ -14,7 +14,6 @@ import asyncio
 import hashlib
 import random
 import shutil
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
@@ -23,10 +22,10 @@ from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
-import uvloop
 from pydantic import SecretStr
 
-from bench import report
+from bench import command, report
+from bench.command import say
 from bench.events import (
     ATTEMPT,
     CUSTOMER,
@@ -40,12 +39,10 @@ from bench.events import (
     made,
 )
 from bench.growth_goals import APPEND, DUPLICATES, PAGES, PLAIN, STREAMS, UUID7, Row, goals
-from bench.journal import DISK, say
-from bench.place import Place, place
+from bench.place import Place
+from bench.report import Goal
 from bench.timing import by_tasks
-from services.chassis import logs
 from services.chassis.postgres import open_pool
-from services.cli.stop_signals import StopRequested, StopSignals
 from services.touchpoint.__main__ import CONNECTIONS_MAX, LOCK_TIMEOUT
 from services.touchpoint.appender import Outcome
 from services.touchpoint.journal import Journal
@@ -180,7 +177,7 @@ class Taken:
         )
 
 
-async def measured(here: Place, sizes: Sequence[Size]) -> list[Row]:
+async def measured(here: Place, sizes: Sequence[Size]) -> tuple[list[Row], list[Goal]]:
     say(await here.prepare())
     rows = list[Row]()
     for size in sizes:
@@ -194,7 +191,8 @@ async def measured(here: Place, sizes: Sequence[Size]) -> list[Row]:
             say(f"  {row.load}: {row.events_per_second:,} events/s, p50 {row.p50_ms} ms")
         rows += of_size
         say(f"{size}: {filled - began:.0f} s to fill, {perf_counter() - filled:.0f} s to measure")
-    return with_ratios(rows)
+    rows = with_ratios(rows)
+    return rows, goals(rows)
 
 
 async def fill(here: Place, url: str, size: Size) -> None:
@@ -448,33 +446,13 @@ def main() -> None:
         for ids in (UUID7, PLAIN)
     ]
     check_space(options.folder, max(size.events for size in sizes))
-    # Standard output is for the result alone.
-    logs.configure("bench")
-    stop = StopSignals()
-    try:
-        with (
-            stop,
-            tempfile.TemporaryDirectory(prefix="touchledger-bench-", dir=options.folder) as folder,
-            place(Path(folder), stop.pause) as here,
-        ):
-            rows = uvloop.run(stop.watch(measured(here, sizes)))
-    except StopRequested:
-        raise SystemExit("stopped") from None
-    reached = goals(rows)
-    if options.json:
-        print(report.as_json([asdict(row) for row in rows], reached))
-    else:
-        print(f"\n{rows_table(rows)}\n\n{report.goals_table(reached)}")
+    command.run(options, lambda here: measured(here, sizes), rows_table)
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="make bench/growth ARGS=…", description=__doc__)
-    parser.add_argument("--millions", type=_millions, nargs="+", default=MILLIONS)
-    parser.add_argument(
-        "--folder", type=Path, default=DISK, help="for the journals, on a disk (%(default)s)"
-    )
-    parser.add_argument("--json", action="store_true", help="rows and goals alone on stdout")
-    return parser.parse_args()
+    given = command.parser("bench/growth", __doc__)
+    given.add_argument("--millions", type=_millions, nargs="+", default=MILLIONS)
+    return given.parse_args()
 
 
 def _millions(value: str) -> float:

@@ -5,19 +5,15 @@ How it measures is told in bench/README.md.
 
 import argparse
 import gc
-import sys
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field
 from statistics import fmean, median
 from typing import cast
 
-import uvloop
-
-from bench import report
+from bench import command, report
+from bench.command import count_of, say
 from bench.contender import Contender, NotRun, Store
 from bench.events import Event, made
 from bench.journal_goals import (
@@ -31,7 +27,8 @@ from bench.journal_goals import (
     Row,
     goals,
 )
-from bench.place import Place, place
+from bench.place import Place
+from bench.report import Goal
 from bench.stores import (
     grpc_append,
     library_dcb,
@@ -43,8 +40,6 @@ from bench.stores import (
     umadb_server,
 )
 from bench.stores.grpc_append import GrpcAppend
-from services.chassis import logs
-from services.cli.stop_signals import StopRequested, StopSignals
 
 # A new contender is a file in bench/stores/ and a line here.
 CONTENDERS = (
@@ -74,8 +69,6 @@ SETTLING_APPENDS = 100
 # Of the end of a run: the service knows them still, as it keeps 50,000 ids and more.
 RECENT_EVENTS = 40_000
 ONE_DUPLICATE_IN = 100
-# /tmp is memory on many systems, where nothing is flushed; this is not.
-DISK = Path("/var/tmp")  # noqa: S108 (a folder of its own is made in it)
 
 Batches = list[list[Event]]
 
@@ -342,14 +335,10 @@ def _cells(row: Row) -> tuple[str, ...]:
     )
 
 
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
 async def measured(
     place: Place, contenders: Sequence[Contender], *, rounds: int, events: int
-) -> list[Row]:
-    say(await place.prepare())
+) -> tuple[list[Row], list[Goal]]:
+    say(await place.prepare(share=min(events / EVENTS, 1.0)))
     bench = Bench(place, contenders, events)
     # Collected is within the runs (timing.py) and between the rounds: making a million events is slow enough.
     gc.disable()
@@ -357,29 +346,17 @@ async def measured(
         say(f"round {number} of {rounds}")
         await bench.round()
         gc.collect()
-    return rows_of(bench.figures)
+    rows = rows_of(bench.figures)
+    return rows, goals(rows)
 
 
 def main() -> None:
     options = _options()
-    # Standard output is for the result alone.
-    logs.configure("bench")
-    stop = StopSignals()
-    try:
-        with (
-            stop,
-            tempfile.TemporaryDirectory(prefix="touchledger-bench-", dir=options.folder) as folder,
-            place(Path(folder), stop.pause) as here,
-        ):
-            work = measured(here, options.only, rounds=options.rounds, events=options.events)
-            rows = uvloop.run(stop.watch(work))
-    except StopRequested:
-        raise SystemExit("stopped") from None
-    reached = goals(rows)
-    if options.json:
-        print(report.as_json([asdict(row) for row in rows], reached))
-    else:
-        print(f"\n{rows_table(rows)}\n\n{report.goals_table(reached)}")
+    command.run(
+        options,
+        lambda here: measured(here, options.only, rounds=options.rounds, events=options.events),
+        rows_table,
+    )
 
 
 def _options() -> argparse.Namespace:
@@ -393,30 +370,17 @@ def _options() -> argparse.Namespace:
             )
         return [contender for name, contender in names.items() if name in wanted]
 
-    parser = argparse.ArgumentParser(prog="make bench/journal ARGS=…", description=__doc__)
-    parser.add_argument(
-        "--rounds", type=count_of, default=ROUNDS, help="of which medians are shown"
-    )
-    parser.add_argument("--events", type=count_of, default=EVENTS, help="that a run has at most")
-    parser.add_argument(
+    given = command.parser("bench/journal", __doc__)
+    given.add_argument("--rounds", type=count_of, default=ROUNDS, help="of which medians are shown")
+    given.add_argument("--events", type=count_of, default=EVENTS, help="that a run has at most")
+    given.add_argument(
         "--only",
         type=chosen,
         default=list(CONTENDERS),
         metavar="A,B",
         help=f"of {', '.join(names)}; the raw ones, which they are measured by, always run",
     )
-    parser.add_argument(
-        "--folder", type=Path, default=DISK, help="for the stores' files, on a disk (%(default)s)"
-    )
-    parser.add_argument("--json", action="store_true", help="rows and goals alone on stdout")
-    return parser.parse_args()
-
-
-def count_of(value: str) -> int:
-    count = int(value)
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"got {count}, want 1 or more")
-    return count
+    return given.parse_args()
 
 
 if __name__ == "__main__":

@@ -79,11 +79,14 @@ class Place:
         async with contextlib.AsyncExitStack() as stack:
             yield [await stack.enter_async_context(self.connection(url)) for _ in range(count)]
 
-    async def prepare(self) -> str:
-        """Makes the journal's template and warms the server up; tells what the figures were taken on."""
+    async def prepare(self, *, share: float = 1.0) -> str:
+        """Makes the journal's template and warms the server up; tells what the figures were taken on.
+
+        A run of a share of the usual events needs that share of the log.
+        """
         async with self.connection() as admin:
             await admin.execute(f"CREATE DATABASE {JOURNAL_TEMPLATE}")
-            for _ in range(WARM_UP_MESSAGES):
+            for _ in range(max(round(WARM_UP_MESSAGES * share), 1)):
                 await admin.execute(WARM_UP_MESSAGE, WARM_UP_BYTES)
             await admin.execute("CHECKPOINT")
             shown = {name: await admin.fetchval(f"SHOW {name}") for name in DURABILITY}

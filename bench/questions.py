@@ -11,7 +11,7 @@ from time import perf_counter
 
 import grpc
 
-from bench.journal import say
+from bench.command import say
 from bench.place import Place, free_port
 from bench.running import STOP_SECONDS_MAX, started, until_ready
 from bench.scoring_goals import SCORES, Row

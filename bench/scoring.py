@@ -6,25 +6,23 @@ How it measures is told in bench/README.md.
 import argparse
 import asyncio
 import contextlib
-import tempfile
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field
 from statistics import median
 from time import perf_counter
 
 import grpc
-import uvloop
 from pydantic import SecretStr
 
-from bench import report
+from bench import command, report
+from bench.command import count_of, say
 from bench.events import ATTEMPT, Event, entries, made
-from bench.journal import DISK, count_of, say
-from bench.place import Place, free_port, place
+from bench.place import Place, free_port
 from bench.published import batch_as_protobuf
 from bench.questions import questions
+from bench.report import Goal
 from bench.running import STOP_SECONDS_MAX, started, until_ready
 from bench.scoring_goals import (
     LIBRARY,
@@ -39,9 +37,7 @@ from bench.scoring_goals import (
     goals,
 )
 from bench.stores import gateway, library_projection, raw_copy
-from services.chassis import logs
 from services.chassis.postgres import open_pool
-from services.cli.stop_signals import StopRequested, StopSignals
 from services.scoring.formulas import ROLLUPS, SUMMED, sums_of
 from services.touchpoint.journal import Journal
 from services.touchpoint.row import encode
@@ -299,14 +295,15 @@ class Publisher:
 
 async def measured(
     here: Place, *, rounds: int, events: int, millions: Sequence[float]
-) -> list[Row]:
-    say(await here.prepare())
+) -> tuple[list[Row], list[Goal]]:
+    say(await here.prepare(share=min(events / EVENTS, 1.0)))
     bench = Bench(here, events)
     for number in range(1, rounds + 1):
         say(f"round {number} of {rounds}")
         await bench.round()
     rows = [figures.row(load) for load, figures in bench.figures.items()]
-    return rows + [await questions(here, each) for each in millions]
+    rows += [await questions(here, each) for each in millions]
+    return rows, goals(rows)
 
 
 def rows_table(rows: Sequence[Row]) -> str:
@@ -331,42 +328,23 @@ def rows_table(rows: Sequence[Row]) -> str:
 
 def main() -> None:
     options = _options()
-    # Standard output is for the result alone.
-    logs.configure("bench")
-    stop = StopSignals()
-    try:
-        with (
-            stop,
-            tempfile.TemporaryDirectory(prefix="touchledger-bench-", dir=options.folder) as folder,
-            place(Path(folder), stop.pause) as here,
-        ):
-            work = measured(
-                here, rounds=options.rounds, events=options.events, millions=options.millions
-            )
-            rows = uvloop.run(stop.watch(work))
-    except StopRequested:
-        raise SystemExit("stopped") from None
-    reached = goals(rows)
-    if options.json:
-        print(report.as_json([asdict(row) for row in rows], reached))
-    else:
-        print(f"\n{rows_table(rows)}\n\n{report.goals_table(reached)}")
+    command.run(
+        options,
+        lambda here: measured(
+            here, rounds=options.rounds, events=options.events, millions=options.millions
+        ),
+        rows_table,
+    )
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="make bench/scoring ARGS=…", description=__doc__)
-    parser.add_argument(
-        "--rounds", type=count_of, default=ROUNDS, help="of which medians are shown"
-    )
-    parser.add_argument("--events", type=count_of, default=EVENTS, help="of the journal")
-    parser.add_argument(
+    given = command.parser("bench/scoring", __doc__)
+    given.add_argument("--rounds", type=count_of, default=ROUNDS, help="of which medians are shown")
+    given.add_argument("--events", type=count_of, default=EVENTS, help="of the journal")
+    given.add_argument(
         "--millions", type=float, nargs="*", default=QUESTION_MILLIONS, help="of questions' facts"
     )
-    parser.add_argument(
-        "--folder", type=Path, default=DISK, help="for the stores' files, on a disk (%(default)s)"
-    )
-    parser.add_argument("--json", action="store_true", help="rows and goals alone on stdout")
-    return parser.parse_args()
+    return given.parse_args()
 
 
 if __name__ == "__main__":

@@ -1,11 +1,15 @@
 """What many tests stand on: one real PostgreSQL for the session, a fresh set of databases for each asker."""
 
 import asyncio
+import contextlib
 import itertools
+import os
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import asyncpg
+import psutil
 import pytest
 
 from services.chassis.migrations import migrate
@@ -20,21 +24,61 @@ ROOT = Path(__file__).parent.parent
 SERVICES = ("touchpoint", "scoring", "gateway")
 # Of the scoring service alone; the others name their schemas.
 SEARCH_PATH = {"search_path": LIVE.search_path}
+# Memory as a folder, where there is one. A run makes a thousand databases of some 300 files each: on a disk
+# that, and the checkpoint that each of them is, takes up to half of the time of tests that ask for one.
+MEMORY = Path("/dev/shm")  # noqa: S108 (a folder of its own is made in it)
+# What the server may hold at once, with ample room: its log, and the databases of the tests that run.
+MEMORY_BYTES_MIN = 4 * 1024**3
+# The server's alone: what `up` starts has the settings that users have.
+SERVER_SETTINGS = {
+    "max_wal_size": "512MB",
+    "min_wal_size": "80MB",
+    # A database that is made goes through the log, and compressing it takes longer than writing it.
+    "wal_compression": "off",
+}
 numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
 def admin_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of the session's PostgreSQL 18, as its superuser."""
-    folder = tmp_path_factory.mktemp("postgres")
-    server = EmbeddedPostgres(
-        folder / "data", log=LogFile(folder / "postgres.log"), password="test", port=free_port()
-    )
-    server.start()
+    log = LogFile(tmp_path_factory.mktemp("postgres") / "postgres.log")
+    with _server_folder(tmp_path_factory) as folder:
+        server = EmbeddedPostgres(folder / "data", log=log, password="test", port=free_port())
+        server.start()
+        try:
+            asyncio.run(_set_up(server.admin_url))
+            yield server.admin_url
+        finally:
+            server.stop()
+
+
+@contextlib.contextmanager
+def _server_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    if not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < MEMORY_BYTES_MIN:
+        yield tmp_path_factory.mktemp("server")
+        return
+    prefix = "touchledger-tests-"
+    for left in MEMORY.glob(f"{prefix}*"):
+        # Of a run that was killed.
+        if not psutil.pid_exists(int(left.name.removeprefix(prefix))):
+            shutil.rmtree(left)
+    folder = MEMORY / f"{prefix}{os.getpid()}"
+    folder.mkdir(mode=0o700)
     try:
-        yield server.admin_url
+        yield folder
     finally:
-        server.stop()
+        shutil.rmtree(folder)
+
+
+async def _set_up(admin_url: str) -> None:
+    connection = await asyncpg.connect(admin_url)
+    try:
+        for name, value in SERVER_SETTINGS.items():
+            await connection.execute(f"ALTER SYSTEM SET {name} = '{value}'")
+        await connection.execute("SELECT pg_reload_conf()")
+    finally:
+        await connection.close()
 
 
 @pytest.fixture(scope="session")
@@ -76,14 +120,15 @@ def _beside(admin_url: str, database: str) -> str:
 
 
 @pytest.fixture
-async def journal_pool(new_database: Callable[[str], str]) -> AsyncIterator[Pool]:
+async def journal_pool(admin_url: str, new_database: Callable[[str], str]) -> AsyncIterator[Pool]:
     url = await asyncio.to_thread(new_database, "touchpoint")
     async with asyncpg.create_pool(url, min_size=1, max_size=8) as pool:
         yield pool
+    await _drop(admin_url, url)
 
 
 @pytest.fixture
-async def scoring_pool(new_database: Callable[[str], str]) -> AsyncIterator[Pool]:
+async def scoring_pool(admin_url: str, new_database: Callable[[str], str]) -> AsyncIterator[Pool]:
     url = await asyncio.to_thread(new_database, "scoring")
     async with asyncpg.create_pool(
         url,
@@ -93,10 +138,23 @@ async def scoring_pool(new_database: Callable[[str], str]) -> AsyncIterator[Pool
         max_cacheable_statement_size=STATEMENT_BYTES_MAX,
     ) as pool:
         yield pool
+    await _drop(admin_url, url)
 
 
 @pytest.fixture
-def stack(tmp_path: Path, new_database: Callable[[str], str]) -> Iterator[Stack]:
+def stack(tmp_path: Path, admin_url: str, new_database: Callable[[str], str]) -> Iterator[Stack]:
     """The three services as processes, on databases of their own."""
-    with running_stack(tmp_path, {name: new_database(name) for name in SERVICES}) as running:
+    urls = {name: new_database(name) for name in SERVICES}
+    with running_stack(tmp_path, urls) as running:
         yield running
+    asyncio.run(_drop(admin_url, *urls.values()))
+
+
+async def _drop(admin_url: str, *urls: str) -> None:
+    """At 13 MB each, those of a whole run would fill a disk."""
+    connection = await asyncpg.connect(admin_url)
+    try:
+        for url in urls:
+            await connection.execute(f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)")
+    finally:
+        await connection.close()

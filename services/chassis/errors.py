@@ -17,13 +17,13 @@ from google.protobuf import any_pb2, duration_pb2, message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
+from services.chassis.connections import Peer, peer_of
 from touchledger.v1 import problem_pb2
 
 log = structlog.get_logger()
 
 # What a caller waits before it repeats a call that failed for want of a dependency or a place in a queue.
 RETRY_AFTER_SECONDS = 0.5
-UNSEEN_CALLS_SECONDS = 0.2
 # Probes must be answered whatever the load.
 HEALTH = "/grpc.health."
 
@@ -240,17 +240,18 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     def __init__(self, *, calls_max: int) -> None:
         self._calls_max = calls_max
         self._calls = 0
-        # Streams that would go on for ever end themselves on it.
+        # Set it, and calls are refused from then on. Streams that would go on for ever end themselves; of a
+        # stream of requests the next one is Unavailable, so that its servicer has time to answer the others.
         self.refusing = asyncio.Event()
+        # Calls that were let in and whose answer is not sent yet, by the task that gRPC runs each in.
+        self._under_way: dict[asyncio.Task[Any], grpc.aio.ServicerContext] = {}
 
-    async def refuse(self) -> None:
-        """Refuses calls from now on; returns when those that gRPC had taken already are seen.
-
-        gRPC cancels at its stop what this loop has not seen yet, and that tells a caller nothing. Of a stream
-        of requests the next one is Unavailable, which leaves its servicer the time to answer the others.
-        """
-        self.refusing.set()
-        await asyncio.sleep(UNSEEN_CALLS_SECONDS)
+    def peers_under_way(self) -> set[Peer]:
+        """Who waits for the answer to a call that was let in."""
+        # gRPC drops a call after its task is done, and crashes when asked of it then.
+        return {
+            peer_of(context.peer()) for task, context in self._under_way.items() if not task.done()
+        }
 
     async def intercept_service(
         self,
@@ -272,7 +273,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
             )
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(
-                _streaming(handler, method), response_serializer=handler.response_serializer
+                self._streaming(handler, method), response_serializer=handler.response_serializer
             )
         return grpc.unary_unary_rpc_method_handler(
             self._unary(handler, method), response_serializer=handler.response_serializer
@@ -284,7 +285,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         async def call(raw: Any, context: grpc.aio.ServicerContext) -> Any:
             self._calls += 1
             try:
-                self._admit(method)
+                self._admit(method, context)
                 if handler.stream_unary is not None:
                     # It reads from the context, and parses, as the gateway's interceptor does.
                     return await handler.stream_unary(raw, context)
@@ -302,13 +303,36 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
         return call
 
-    def _admit(self, method: str) -> None:
+    def _admit(self, method: str, context: grpc.aio.ServicerContext) -> None:
+        if self._calls > self._calls_max and not method.startswith(HEALTH):
+            raise Exhausted("fewer calls at once", got=f"{self._calls}")
+        self._let_in(method, context)
+
+    def _let_in(self, method: str, context: grpc.aio.ServicerContext) -> None:
         if method.startswith(HEALTH):
             return
         if self.refusing.is_set():
             raise Unavailable("another replica; this one is stopping")
-        if self._calls > self._calls_max:
-            raise Exhausted("fewer calls at once", got=f"{self._calls}")
+        # gRPC sends the answer in the task that the handler runs in.
+        task = asyncio.current_task()
+        assert task is not None
+        self._under_way[task] = context
+        task.add_done_callback(self._under_way.pop)
+
+    def _streaming(
+        self, handler: grpc.RpcMethodHandler, method: str
+    ) -> Callable[[bytes, grpc.aio.ServicerContext], AsyncIterator[Any]]:
+        async def stream(raw: bytes, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
+            try:
+                self._let_in(method, context)
+                async for answer in _answers(handler.unary_stream(parse(handler, raw), context)):
+                    yield answer
+                return
+            except Exception as error:
+                status = _refusal(error, method)
+            await context.abort_with_status(status)
+
+        return stream
 
     def _both_streaming(
         self, handler: grpc.RpcMethodHandler, method: str
@@ -318,7 +342,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         ) -> AsyncIterator[Any]:
             self._calls += 1
             try:
-                self._admit(method)
+                self._admit(method, context)
                 async with contextlib.aclosing(self._parsed(handler, context)) as requests:
                     async for answer in _answers(handler.stream_stream(requests, context)):
                         yield answer
@@ -350,21 +374,6 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
                 yield parse(handler, raw)
         finally:
             refused.cancel()
-
-
-def _streaming(
-    handler: grpc.RpcMethodHandler, method: str
-) -> Callable[[bytes, grpc.aio.ServicerContext], AsyncIterator[Any]]:
-    async def stream(raw: bytes, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
-        try:
-            async for answer in _answers(handler.unary_stream(parse(handler, raw), context)):
-                yield answer
-            return
-        except Exception as error:
-            status = _refusal(error, method)
-        await context.abort_with_status(status)
-
-    return stream
 
 
 async def _answers(answers: Any) -> AsyncIterator[Any]:

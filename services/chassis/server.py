@@ -16,6 +16,7 @@ import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from services.chassis.connections import Connections
 from services.chassis.errors import ErrorInterceptor, place_of
 from services.chassis.peers import Guard, read_secret
 from services.chassis.postgres import Unsuitable
@@ -52,6 +53,10 @@ PING_STRIKES_MAX = 2
 # New objects after which cycles are looked for. A request of 1000 events makes some thousands that live until
 # it is stored; looking through them at each 700, Python's default, was a fifth of an append's CPU.
 GARBAGE_OBJECTS_MIN = 100_000
+# How long a stop waits for the calls of a connection while it refuses others on it: far above what publishing
+# takes. Slower ones go on within the grace, on connections that gRPC tells to end.
+LAST_CALLS_SECONDS_MAX = 3.0
+HANG_UP_EVERY_SECONDS = 0.02
 READINESS_EVERY_SECONDS = 1.0
 READINESS_DEADLINE_SECONDS = 2.0
 
@@ -117,7 +122,9 @@ class Server:
             ],
         )
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self.grpc)
-        self._bind(self.grpc, settings.listen, _credentials(settings, callers_have_keys))
+        self._port = self._bind(
+            self.grpc, settings.listen, _credentials(settings, callers_have_keys)
+        )
         self._probes: grpc.aio.Server | None = None
         if settings.health_listen:
             self._probes = grpc.aio.server(maximum_concurrent_rpcs=10)
@@ -127,12 +134,13 @@ class Server:
 
     def _bind(
         self, server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None
-    ) -> None:
+    ) -> int:
         try:
             if credentials is None:
-                server.add_insecure_port(address)
+                port: int = server.add_insecure_port(address)
             else:
-                server.add_secure_port(address, credentials)
+                port = server.add_secure_port(address, credentials)
+            return port
         except RuntimeError:
             # gRPC tells the two apart on its own log alone.
             fit = ", and a key that fits its certificate" if credentials else ""
@@ -187,8 +195,27 @@ class Server:
         log.info("stopped")
 
     async def _end(self, grace_seconds: float) -> None:
-        await self._errors.refuse()
-        await self.grpc.stop(grace_seconds)
+        """Whoever calls is told UNAVAILABLE, by us or by the connection's end, and goes to another replica.
+
+        gRPC's own stop makes CANCELLED, which clients don't repeat, of each call that comes after it from a
+        client that has not read of it yet, and of each that no task was made for. So it comes last, when
+        nobody is connected any more but who waits for a slow answer.
+        """
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        last = began + min(LAST_CALLS_SECONDS_MAX, grace_seconds)
+        connections = Connections(self._port)
+        self._errors.refusing.set()
+        try:
+            connections.stop_listening()
+            while connections.hang_up(but=self._errors.peers_under_way()):
+                if loop.time() >= last:
+                    connections.hang_up(but=self._errors.peers_under_way(), at_once=True)
+                    break
+                await asyncio.sleep(HANG_UP_EVERY_SECONDS)
+        except OSError as error:
+            log.warning("connections are left to gRPC", error=type(error).__name__)
+        await self.grpc.stop(max(0.0, began + grace_seconds - loop.time()))
 
     async def _watch(self) -> None:
         """Keeps readiness true to what `ready` says."""

@@ -1,8 +1,10 @@
 """Traces from the edge to the read model, by OpenTelemetry: spans of gRPC calls, their context on the wire.
 
 Spans, and the metrics that a service keeps, leave the process only where OTEL_EXPORTER_OTLP_ENDPOINT is set;
-a dead or slow collector costs spans and nothing else, since the exporter's queue is bounded and drops. The
-interceptors are our own because the published ones still write the names of older conventions.
+a dead or slow collector costs spans and nothing else, since the exporter's queue is bounded and drops. Where
+it is not set none are made, which would cost as much as publishing an event does: the caller's trace context
+is passed on, and stored, as it came. The interceptors are our own because the published ones still write the
+names of older conventions.
 """
 
 import asyncio
@@ -14,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import grpc
-from opentelemetry import metrics, trace
+from opentelemetry import context, metrics, trace
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.metrics import MeterProvider
@@ -85,7 +87,11 @@ def links(traceparents: set[str]) -> list[trace.Link]:
 
 @contextmanager
 def server_span(name: str, headers: dict[str, str]) -> Iterator[trace.Span]:
-    """A server span, child of the caller's by its headers."""
+    """A server span, child of the caller's by its headers; where none are exported, the caller's."""
+    if not exported():
+        with _within(headers):
+            yield trace.get_current_span()
+        return
     with tracer.start_as_current_span(
         name,
         context=propagator.extract(headers),
@@ -95,6 +101,19 @@ def server_span(name: str, headers: dict[str, str]) -> Iterator[trace.Span]:
         set_status_on_exception=False,
     ) as span:
         yield span
+
+
+@contextmanager
+def _within(headers: dict[str, str]) -> Iterator[None]:
+    """The caller's trace context is the current one."""
+    if "traceparent" not in headers:
+        yield
+        return
+    token = context.attach(propagator.extract(headers))
+    try:
+        yield
+    finally:
+        context.detach(token)
 
 
 @contextmanager
@@ -130,6 +149,9 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
             return handler
         metadata = dict(handler_call_details.invocation_metadata)
 
+        if not exported() and "traceparent" not in metadata:
+            return handler
+
         async def call(request: bytes, context: grpc.aio.ServicerContext) -> Any:
             with call_span(method, metadata):
                 return await handler.unary_unary(request, context)
@@ -150,6 +172,8 @@ class ClientInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
     ) -> Any:
         method = client_call_details.method
         method = method.decode() if isinstance(method, bytes) else method
+        if not exported():
+            return await continuation(_traced(client_call_details), request)
         with tracer.start_as_current_span(
             method.lstrip("/"),
             kind=trace.SpanKind.CLIENT,
@@ -157,9 +181,7 @@ class ClientInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
             record_exception=False,
             set_status_on_exception=False,
         ) as span:
-            metadata = grpc.aio.Metadata(*(client_call_details.metadata or ()))
-            metadata["traceparent"] = traceparent()
-            call = await continuation(client_call_details._replace(metadata=metadata), request)
+            call = await continuation(_traced(client_call_details), request)
             try:
                 code = await call.code()
             except asyncio.CancelledError:
@@ -170,3 +192,13 @@ class ClientInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
             if code is not grpc.StatusCode.OK:
                 span.set_status(trace.StatusCode.ERROR)
             return call
+
+
+def _traced(call: grpc.aio.ClientCallDetails) -> grpc.aio.ClientCallDetails:
+    """With the current trace context in its metadata, where there is one."""
+    current = traceparent()
+    if not current:
+        return call
+    metadata = grpc.aio.Metadata(*(call.metadata or ()))
+    metadata["traceparent"] = current
+    return call._replace(metadata=metadata)

@@ -1,17 +1,24 @@
 """The command line: `touchledger COMMAND`, one file each."""
 
+import sys
+
 import typer
 
 from services.cli.alert import app as alert
 from services.cli.bi import app as bi
+from services.cli.bridge import bridge
 from services.cli.demo import demo
+from services.cli.journey import journey
 from services.cli.key import app as key
+from services.cli.lineage import lineage
 from services.cli.projection import app as projection
 from services.cli.publish import publish
 from services.cli.quarantine import app as quarantine
 from services.cli.replay import replay
 from services.cli.scores import scores
+from services.cli.series import series
 from services.cli.status import status
+from services.cli.system import EXIT_USAGE
 from services.cli.up import up
 from services.cli.verify import verify
 from services.cli.webhook import app as webhook
@@ -23,7 +30,21 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
 )
-for command in (up, demo, publish, replay, scores, status, verify):
+# What Python makes of bytes in an argument that are no UTF-8.
+UNREADABLE = frozenset(map(chr, range(0xDC80, 0xDD00)))
+for command in (
+    up,
+    demo,
+    publish,
+    replay,
+    scores,
+    series,
+    bridge,
+    lineage,
+    journey,
+    status,
+    verify,
+):
     app.command()(command)
 app.add_typer(alert)
 app.add_typer(bi)
@@ -34,7 +55,14 @@ app.add_typer(webhook)
 
 
 def main() -> None:
-    app()
+    try:
+        app()
+    except UnicodeEncodeError:
+        # A path may be of any bytes; what goes into a message can't.
+        if all(each.isascii() or UNREADABLE.isdisjoint(each) for each in sys.argv):
+            raise
+        typer.echo("touchledger: got an argument of other bytes, want text in UTF-8", err=True)
+        sys.exit(EXIT_USAGE)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Asks a running system one thing; ends the command with one line where there is no answer."""
+"""Asks a running system; ends the command with one line where there is no answer."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -37,23 +37,34 @@ def ask(
     key: str | None,
     ca: Path | None,
 ) -> Answer:
-    try:
+    """What one call gives."""
+
+    async def call(channel: grpc.aio.Channel, system: System) -> Answer:
+        given = {"metadata": system.metadata, "timeout": DEADLINE_SECONDS}
+        return await question(stub(channel), given)
+
+    return with_system(call, data=data, target=target, key=key, ca=ca)
+
+
+def with_system(
+    work: Callable[[grpc.aio.Channel, System], Awaitable[Answer]],
+    *,
+    data: Path | None,
+    target: str | None,
+    key: str | None,
+    ca: Path | None,
+) -> Answer:
+    """What the work gives, which may be many calls, each with a deadline of its own."""
+
+    async def connected() -> Answer:
         system = find(data=data, target=target, key=key)
-        return asyncio.run(ask_system(system, stub, question, ca=ca))
+        async with open_channel(system, ca=ca) as channel:
+            return await work(channel, system)
+
+    try:
+        return asyncio.run(connected())
     except NoSystem as error:
         stop(str(error), EXIT_UNREACHABLE)
     except grpc.aio.AioRpcError as error:
         code = EXIT_UNREACHABLE if error.code() in AWAY else EXIT_REFUSED
         stop(str(from_rpc(error)), code)
-
-
-async def ask_system(
-    system: System,
-    stub: Callable[[grpc.aio.Channel], Stub],
-    question: Question[Stub, Answer],
-    *,
-    ca: Path | None = None,
-) -> Answer:
-    async with open_channel(system, ca=ca) as channel:
-        call = {"metadata": system.metadata, "timeout": DEADLINE_SECONDS}
-        return await question(stub(channel), call)

@@ -18,7 +18,15 @@ from rich.table import Table
 
 from services.cli import databases, embedded_postgres, semantic_layer
 from services.cli.data_folder import DataFolder, LaunchError, RunningSystem
-from services.cli.system import DEFAULT_DATA, EXIT_UNREACHABLE, EXIT_USAGE, DataOption, stop
+from services.cli.system import (
+    DEFAULT_DATA,
+    EXIT_UNREACHABLE,
+    EXIT_USAGE,
+    DataOption,
+    NoSystem,
+    running,
+    stop,
+)
 
 app = typer.Typer(
     name="bi",
@@ -233,7 +241,7 @@ def _admin(data: Path, database_url: str) -> tuple[str, str]:
     """URLs of the server: an admin's, and one with its address as BI tools see it."""
     if database_url:
         return database_url, database_url
-    running = _running(data)
+    system = _running(data)
     folder = DataFolder(data)
     if not (folder.secrets / f"{embedded_postgres.ADMIN}.password").exists():
         stop(
@@ -246,23 +254,17 @@ def _admin(data: Path, database_url: str) -> tuple[str, str]:
     except LaunchError as error:
         stop(str(error), EXIT_UNREACHABLE)
     admin_url = databases.role_url(
-        running.sql, role=embedded_postgres.ADMIN, password=password, database="postgres"
+        system.sql, role=embedded_postgres.ADMIN, password=password, database="postgres"
     )
     # The mode as embedded_postgres.py has it for our own clients; a BI tool may not know it.
-    return f"{admin_url}?sslmode=disable", running.sql
+    return f"{admin_url}?sslmode=disable", system.sql
 
 
 def _running(data: Path) -> RunningSystem:
     try:
-        running = DataFolder(data).running()
-    except LaunchError as error:
+        return running(data)
+    except NoSystem as error:
         stop(str(error), EXIT_UNREACHABLE)
-    if running is None:
-        stop(
-            f"no running system in {data}: start it with `touchledger up --data {data}`",
-            EXIT_UNREACHABLE,
-        )
-    return running
 
 
 def _run(work: Coroutine[Any, Any, Answer]) -> Answer:

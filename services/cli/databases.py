@@ -125,6 +125,14 @@ WHERE NOT has_schema_privilege('touchledger_bi_readers', 'bi', 'USAGE')
 """
 BIND_BI_ROLE = "INSERT INTO scoring.bi_role (role_name, tenant) VALUES ($1, $2)"
 UNBIND_BI_ROLE = "DELETE FROM scoring.bi_role WHERE role_name = $1"
+# What the service has granted to a role that an operator made by hand, which can't be dropped with it.
+SHUT_OUT = """
+SELECT string_agg(format('REVOKE ALL ON ALL TABLES IN SCHEMA %I FROM %I;'
+                         'REVOKE ALL ON SCHEMA %I FROM %I;', nspname, $1::text, nspname, $1::text), '')
+       || format('REVOKE ALL ON DATABASE scoring FROM %I', $1::text)
+  FROM pg_namespace WHERE nspname IN ('bi', 'bi_next', 'bi_previous')
+HAVING EXISTS (SELECT FROM pg_roles WHERE rolname = $1::text)
+"""
 ROLE_EXISTS = "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)"
 # Bound ones, and such as a removal left half-way.
 BI_ROLES = """
@@ -251,6 +259,7 @@ async def remove_bi_role(admin_url: str, role: str) -> None:
     async with _scoring(admin_url) as (admin, owner):
         await _perform(admin, BECOME, owner)
         await admin.execute(UNBIND_BI_ROLE, role)
+        await _perform(admin, SHUT_OUT, role)
         await admin.execute("RESET ROLE")
         if await admin.fetchval(ROLE_EXISTS, role):
             await _perform(admin, KEEP_OUT, role)

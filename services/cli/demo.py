@@ -3,12 +3,13 @@
 import asyncio
 from typing import Annotated
 
+import grpc
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from services.cli import system, up
-from services.cli.ask import ask_system
+from services.cli.ask import DEADLINE_SECONDS
 from services.cli.data_folder import DataFolder
 from services.cli.launcher import Launcher, LauncherOptions
 from services.cli.publisher import Stopped, pages_of, publish_all
@@ -69,27 +70,29 @@ async def _publish_and_show(target: system.System, seed: int) -> None:
         TimeElapsedColumn(),
         console=Console(stderr=True),
     )
-    with bar:
-        task = bar.add_task("publish", total=len(events))
-        async with system.open_channel(target) as channel:
+    async with system.open_channel(target) as channel:
+        with bar:
+            task = bar.add_task("publish", total=len(events))
             tally = await publish_all(
                 IngestServiceStub(channel),
                 pages_of(events),
                 metadata=target.metadata,
                 on_progress=lambda tally: bar.update(task, completed=tally.settled_through),
             )
-    told = ", ".join(
-        f"{count:,} {ingest_pb2.Disposition.Name(disposition).removeprefix('DISPOSITION_')}"
-        for disposition, count in sorted(tally.counts.items())
-    )
-    console.print(f"{len(events):,} events: {told}")
-    async with asyncio.timeout(CATCH_UP_SECONDS_MAX):
-        console.print(table(await ask_system(target, ScoringServiceStub, _when_caught_up)))
+        told = ", ".join(
+            f"{count:,} {ingest_pb2.Disposition.Name(disposition).removeprefix('DISPOSITION_')}"
+            for disposition, count in sorted(tally.counts.items())
+        )
+        console.print(f"{len(events):,} events: {told}")
+        async with asyncio.timeout(CATCH_UP_SECONDS_MAX):
+            console.print(table(await _scores_when_caught_up(channel, target)))
 
 
-async def _when_caught_up(
-    stub: ScoringServiceStub, call: dict[str, object]
+async def _scores_when_caught_up(
+    channel: grpc.aio.Channel, target: system.System
 ) -> scoring_pb2.GetScoresResponse:
+    stub = ScoringServiceStub(channel)
+    call = {"metadata": target.metadata, "timeout": DEADLINE_SECONDS}
     # The projection is another process: asking it is the only way to know.
     while (await stub.GetStatus(scoring_pb2.GetStatusRequest(), **call)).lag:  # noqa: ASYNC110
         await asyncio.sleep(CATCH_UP_POLL_SECONDS)

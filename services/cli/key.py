@@ -4,7 +4,7 @@ import json
 import os
 import re
 import sys
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -17,16 +17,18 @@ from rich.table import Table
 
 from services.chassis import clock
 from services.cli.ask import ask
-from services.cli.data_folder import DataFolder, LaunchError
-from services.cli.databases import OWNERS, role_url
+from services.cli.data_folder import DataFolder
+from services.cli.moment import moment
 from services.cli.system import (
     DEFAULT_DATA,
     EXIT_UNREACHABLE,
-    EXIT_USAGE,
     CaOption,
     DataOption,
+    JsonOption,
     KeyOption,
+    NoSystem,
     TargetOption,
+    owner_url,
     stop,
 )
 from touchledger.v1 import events_pb2
@@ -39,7 +41,6 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-DATABASE = "gateway"
 SPAN = re.compile(r"([1-9][0-9]{0,4})([dh])", re.ASCII)
 UNIT = {"d": "days", "h": "hours"}
 # What the fields of the proto and the columns behind them hold.
@@ -60,7 +61,6 @@ class Trust(StrEnum):
     AUDITED = "audited"
 
 
-JsonOption = Annotated[bool, typer.Option("--json", help="As JSON, with the names of the proto.")]
 SourceArgument = Annotated[
     str, typer.Argument(metavar="SOURCE", help="The system that will publish with it: till-17.")
 ]
@@ -132,7 +132,7 @@ def create(
         events_per_day=events_per_day,
     )
     if expires:
-        wanted.expires_at.CopyFrom(_moment(expires))
+        wanted.expires_at.CopyFrom(_expiry(expires))
     answer = ask(
         KeyServiceStub,
         lambda stub, call: stub.CreateKey(pb.CreateKeyRequest(key=wanted), **call),
@@ -226,23 +226,13 @@ def first(
     For a system that runs elsewhere: python -m services.gateway.first_key,
     with the gateway's own settings.
     """
-    folder = DataFolder(data)
     try:
-        running = folder.running()
-        if running is None:
-            stop(
-                f"no running system in {data}: start it with `touchledger up --data {data}`",
-                EXIT_UNREACHABLE,
-            )
-        role = OWNERS[DATABASE]
-        password = folder.password(role, must_exist=True)
-    except LaunchError as error:
+        url = owner_url(data, "gateway")
+    except NoSystem as error:
         stop(str(error), EXIT_UNREACHABLE)
     given = {
-        "TOUCHLEDGER_GATEWAY_DATABASE_URL": role_url(
-            running.sql, role=role, password=password, database=DATABASE
-        ),
-        "TOUCHLEDGER_GATEWAY_SECRET_KEY_FILE": str(folder.gateway_key),
+        "TOUCHLEDGER_GATEWAY_DATABASE_URL": url,
+        "TOUCHLEDGER_GATEWAY_SECRET_KEY_FILE": str(DataFolder(data).gateway_key),
     }
     # -P: a folder `services` in the user's own is not ours.
     command = [sys.executable, "-P", "-m", "services.gateway.first_key", tenant]
@@ -250,22 +240,13 @@ def first(
     os.execve(sys.executable, command, {**os.environ, **given})
 
 
-def _moment(text: str) -> Timestamp:
+def _expiry(text: str) -> Timestamp:
     """A time with its offset, or a span from now."""
-    timestamp = Timestamp()
     want = "a span such as 90d or 12h, or a time with its offset such as 2027-01-01T00:00:00Z"
     if span := SPAN.fullmatch(text):
         length = timedelta(**{UNIT[span[2]]: int(span[1])})
-        timestamp.FromSeconds(clock.now().seconds + int(length.total_seconds()))
-        return timestamp
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        stop(f"--expires: got {text!r}, want {want}", EXIT_USAGE)
-    if moment.tzinfo is None:
-        stop(f"--expires: got {text!r} without an offset, want {want}", EXIT_USAGE)
-    timestamp.FromDatetime(moment)
-    return timestamp
+        return Timestamp(seconds=clock.now().seconds + int(length.total_seconds()))
+    return moment("--expires", text, want=want)
 
 
 def _until(key: pb.Key) -> str:

@@ -1,9 +1,7 @@
 """`touchledger projection`: rebuilds the read models beside the live ones, compares, switches, takes back."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Annotated, Any
 
 import grpc
@@ -13,20 +11,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from services.chassis.errors import from_rpc
-from services.cli.ask import AWAY, ask
+from services.cli.ask import ask, with_system
 from services.cli.system import (
     DEFAULT_DATA,
     EXIT_REFUSED,
-    EXIT_UNREACHABLE,
     CaOption,
     DataOption,
+    JsonOption,
     KeyOption,
-    NoSystem,
     System,
     TargetOption,
-    find,
-    open_channel,
     stop,
 )
 from touchledger.v1 import projections_pb2 as pb
@@ -40,8 +34,6 @@ app = typer.Typer(
 
 # A comparison of a hundred million rows takes some minutes; nothing else ends it.
 DIFF_SECONDS_MAX = 3600.0
-
-JsonOption = Annotated[bool, typer.Option("--json", help="As JSON, with the names of the proto.")]
 
 
 @app.command()
@@ -118,14 +110,23 @@ def diff(
     json_output: JsonOption = False,
 ) -> None:
     """Compare the next model with the live one, row for row at one position. Ends with 1 when they differ."""
-    try:
-        system = find(data=data, target=target, key=key)
-        found = asyncio.run(_diff(system, rows=rows, ca=ca, json_output=json_output))
-    except NoSystem as error:
-        stop(str(error), EXIT_UNREACHABLE)
-    except grpc.aio.AioRpcError as error:
-        code = EXIT_UNREACHABLE if error.code() in AWAY else EXIT_REFUSED
-        stop(str(from_rpc(error)), code)
+
+    async def compare(channel: grpc.aio.Channel, system: System) -> pb.Comparison:
+        request = pb.DiffProjectionRequest(rows_max=rows)
+        stream: AsyncIterator[pb.DiffProjectionResponse] = ProjectionServiceStub(
+            channel
+        ).DiffProjection(request, metadata=system.metadata, timeout=DIFF_SECONDS_MAX)
+        result = pb.Comparison()
+        async for each in stream:
+            if each.HasField("result"):
+                result = each.result
+            if json_output:
+                typer.echo(json.dumps(_found(each)))
+            elif each.HasField("table"):
+                _show(each.table)
+        return result
+
+    found = with_system(compare, data=data, target=target, key=key, ca=ca)
     if not json_output:
         typer.echo(_told(found))
     if found.differing_rows:
@@ -172,26 +173,6 @@ def rollback(
         ca=ca,
     )
     typer.echo(f"rolled back; goes on from position {answer.position.number:,}")
-
-
-async def _diff(system: System, *, rows: int, ca: Path | None, json_output: bool) -> pb.Comparison:
-    result = pb.Comparison()
-    async with open_channel(system, ca=ca) as channel:
-        stream: AsyncIterator[pb.DiffProjectionResponse] = ProjectionServiceStub(
-            channel
-        ).DiffProjection(
-            pb.DiffProjectionRequest(rows_max=rows),
-            metadata=system.metadata,
-            timeout=DIFF_SECONDS_MAX,
-        )
-        async for each in stream:
-            if each.HasField("result"):
-                result = each.result
-            if json_output:
-                typer.echo(json.dumps(_found(each)))
-            elif each.HasField("table"):
-                _show(each.table)
-    return result
 
 
 def _show(table: pb.TableComparison) -> None:

@@ -20,18 +20,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from services.chassis.errors import describe, from_rpc
+from services.cli.ask import DEADLINE_SECONDS, with_system
 from services.cli.system import (
     DEFAULT_DATA,
     EXIT_REFUSED,
-    EXIT_UNREACHABLE,
     EXIT_USAGE,
     CaOption,
     DataOption,
     KeyOption,
-    NoSystem,
+    System,
     TargetOption,
-    find,
-    open_channel,
     stop,
 )
 from touchledger import event_json
@@ -46,7 +44,6 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-DEADLINE_SECONDS = 60.0
 # Calls at once when many are replayed or discarded: the gateway's own work is behind each of them.
 AT_ONCE = 16
 # Of a call that may be repeated, as its hints say; some seconds, as a restart of the gateway takes.
@@ -56,7 +53,6 @@ PAGE_SIZE = 500
 FORMATS_OF_EVENTS = {"event", "event_json"}
 # Above it the table says that there are more.
 ROWS_DEFAULT = 100
-AWAY = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
 
 # What is wrong with one entry and not with the others.
 OF_THE_ENTRY = {
@@ -182,7 +178,7 @@ def list_(
             found.append(entry)
         return found, False
 
-    found, more = _with_system(some, data=data, target=target, key=key, ca=ca)
+    found, more = _in_session(some, data=data, target=target, key=key, ca=ca)
     if json_output:
         for entry in found:
             typer.echo(json.dumps(_facts(entry)))
@@ -204,7 +200,7 @@ def show(
 
     It may be personal.
     """
-    answer = _with_system(
+    answer = _in_session(
         lambda session: session.get(quarantine_id), data=data, target=target, key=key, ca=ca
     )
     entry = answer.entry
@@ -252,7 +248,7 @@ def export(
                 typer.echo(json.dumps(_facts(answer.entry) | {"event": event}))
         return left_out
 
-    left_out = _with_system(write, data=data, target=target, key=key, ca=ca)
+    left_out = _in_session(write, data=data, target=target, key=key, ca=ca)
     if left_out:
         typer.echo(
             f"touchledger: left out {left_out:,} that are documents of vendors: "
@@ -309,7 +305,7 @@ def replay(
                 well &= _tell(one, result, json_output=json_output)
         return well
 
-    if not _with_system(publish, data=data, target=target, key=key, ca=ca):
+    if not _in_session(publish, data=data, target=target, key=key, ca=ca):
         raise typer.Exit(EXIT_REFUSED)
 
 
@@ -342,11 +338,11 @@ def discard(
             count += len(chunk)
         return count
 
-    count = _with_system(give_up, data=data, target=target, key=key, ca=ca)
+    count = _in_session(give_up, data=data, target=target, key=key, ca=ca)
     typer.echo(f"discarded {count:,}")
 
 
-def _with_system(
+def _in_session(
     work: Callable[[Session], Awaitable[Answer]],
     *,
     data: Path | None,
@@ -354,20 +350,10 @@ def _with_system(
     key: str | None,
     ca: Path | None,
 ) -> Answer:
-    """What the work gives, or the command's end with one line."""
+    async def session(channel: grpc.aio.Channel, system: System) -> Answer:
+        return await work(Session(QuarantineServiceStub(channel), system.metadata))
 
-    async def done() -> Answer:
-        system = find(data=data, target=target, key=key)
-        async with open_channel(system, ca=ca) as channel:
-            return await work(Session(QuarantineServiceStub(channel), system.metadata))
-
-    try:
-        return asyncio.run(done())
-    except NoSystem as error:
-        stop(str(error), EXIT_UNREACHABLE)
-    except grpc.aio.AioRpcError as error:
-        code = EXIT_UNREACHABLE if error.code() in AWAY else EXIT_REFUSED
-        stop(str(from_rpc(error)), code)
+    return with_system(session, data=data, target=target, key=key, ca=ca)
 
 
 def _refuse_filters(given: str, *, unless: bool) -> None:

@@ -73,7 +73,7 @@ METRICS = _words(pb.Metric, "METRIC_")
 ACCEPTED = {
     ("", "service_mode"): _words(pb.ServiceMode, "SERVICE_MODE_"),
     ("dim_formula", "kind"): ["sum", "score"],
-    ("dim_touchpoint", "standard_metric"): METRICS,
+    ("dim_service_standard", "metric"): METRICS,
     ("fact_expectation", "basis"): _words(pb.ExpectationBasis, "EXPECTATION_BASIS_"),
     ("fact_expectation", "metric"): METRICS,
     ("fact_feedback", "kind"): _words(pb.FeedbackKind, "FEEDBACK_KIND_"),

@@ -11,7 +11,8 @@ from typing import Annotated, NoReturn
 import grpc
 import typer
 
-from services.cli.data_folder import DEFAULT_DATA_FOLDER, DataFolder, LaunchError
+from services.cli.data_folder import DEFAULT_DATA_FOLDER, DataFolder, LaunchError, RunningSystem
+from services.cli.databases import OWNERS, role_url
 
 # What `--data` is when nobody says: a folder of the working directory, as git has it.
 DEFAULT_DATA = Path(DEFAULT_DATA_FOLDER)
@@ -54,6 +55,8 @@ CaOption = Annotated[
     ),
 ]
 
+JsonOption = Annotated[bool, typer.Option("--json", help="As JSON, with the names of the proto.")]
+
 # Exit codes of the commands that talk to a system. 2 is what typer uses for bad usage.
 EXIT_REFUSED = 1
 EXIT_USAGE = 2
@@ -85,26 +88,41 @@ def find(*, data: Path | None = None, target: str | None = None, key: str | None
             raise NoSystem(f"--target {target}: got no key, want --key or TOUCHLEDGER_KEY with it")
         return System(target, _usable(key, "--key"))
     folder = data or DEFAULT_DATA
-    try:
-        running = DataFolder(folder).running()
-    except LaunchError as error:
-        raise NoSystem(str(error)) from error
-    if running is None:
-        raise NoSystem(
-            f"no running system in {folder}: start one with `touchledger up --data {folder}`, "
-            "or name one with --target and --key"
-        )
+    found = running(folder, otherwise=", or name one with --target and --key")
     if key:
-        return System(running.grpc, _usable(key, "--key"))
+        return System(found.grpc, _usable(key, "--key"))
     try:
-        local_key = Path(running.key_file).read_text()
+        local_key = Path(found.key_file).read_text()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
         raise NoSystem(
-            f"{running.key_file}: cannot be read ({reason}), want the key of the system in {folder}: "
+            f"{found.key_file}: cannot be read ({reason}), want the key of the system in {folder}: "
             "ask as the user that started it, or give --key"
         ) from error
-    return System(running.grpc, _usable(local_key, running.key_file))
+    return System(found.grpc, _usable(local_key, found.key_file))
+
+
+def running(data: Path, *, otherwise: str = "") -> RunningSystem:
+    """What runs on the data folder; `otherwise` tells of another way to name a system. Raises NoSystem."""
+    try:
+        found = DataFolder(data).running()
+    except LaunchError as error:
+        raise NoSystem(str(error)) from error
+    if found is None:
+        start = f"start one with `touchledger up --data {data}`"
+        raise NoSystem(f"no running system in {data}: {start}{otherwise}")
+    return found
+
+
+def owner_url(data: Path, database: str, *, otherwise: str = "") -> str:
+    """One of the databases of what runs on the data folder, as the role that owns it. Raises NoSystem."""
+    found = running(data, otherwise=otherwise)
+    role = OWNERS[database]
+    try:
+        password = DataFolder(data).password(role, must_exist=True)
+    except LaunchError as error:
+        raise NoSystem(str(error)) from error
+    return role_url(found.sql, role=role, password=password, database=database)
 
 
 def open_channel(system: System, *, ca: Path | None = None) -> grpc.aio.Channel:

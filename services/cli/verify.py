@@ -10,11 +10,15 @@ from typing import Annotated
 
 import typer
 
-from services.cli.data_folder import DataFolder, LaunchError
-from services.cli.databases import OWNERS, role_url
-from services.cli.system import DEFAULT_DATA, EXIT_UNREACHABLE, DataOption, stop
+from services.cli.system import (
+    DEFAULT_DATA,
+    EXIT_UNREACHABLE,
+    DataOption,
+    NoSystem,
+    owner_url,
+    stop,
+)
 
-DATABASE = "touchpoint"
 URL_VARIABLE = "TOUCHLEDGER_TOUCHPOINT_DATABASE_URL"
 
 
@@ -56,7 +60,12 @@ def verify(
     Exit code: 0 all fit, 1 not and the first position is named, 2 a file
     can't be used, 3 the database can't be reached.
     """
-    url = database_url or _url_of(data)
+    try:
+        url = database_url or owner_url(
+            data, "touchpoint", otherwise=", or name a database with --database-url"
+        )
+    except NoSystem as error:
+        stop(str(error), EXIT_UNREACHABLE)
     given: dict[str, object] = {
         "--checkpoint": checkpoint,
         "--public-key": public_key,
@@ -74,21 +83,3 @@ def verify(
     command = [sys.executable, "-P", "-m", "services.touchpoint.verify", *arguments]
     # In its place rather than beside it: terminal, signals and exit code are its own.
     os.execve(sys.executable, command, {**os.environ, URL_VARIABLE: url})
-
-
-def _url_of(data: Path) -> str:
-    """The database of the system that runs on the data folder, as the role of its service."""
-    folder = DataFolder(data)
-    try:
-        running = folder.running()
-        if running is None:
-            stop(
-                f"no running system in {data}: start it with `touchledger up --data {data}`, "
-                "or name a database with --database-url",
-                EXIT_UNREACHABLE,
-            )
-        role = OWNERS[DATABASE]
-        password = folder.password(role, must_exist=True)
-    except LaunchError as error:
-        stop(str(error), EXIT_UNREACHABLE)
-    return role_url(running.sql, role=role, password=password, database=DATABASE)

@@ -2,15 +2,9 @@
 
 import json
 import sys
-from collections.abc import Awaitable, Callable
-from datetime import datetime
-from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any
 
-import grpc
 import typer
-from google.protobuf.timestamp_pb2 import Timestamp
 from rich import box
 from rich.console import Console
 from rich.markup import escape
@@ -18,12 +12,15 @@ from rich.table import Table
 
 from services.chassis.errors import describe
 from services.cli.ask import ask
+from services.cli.key import Trust
+from services.cli.moment import moment
 from services.cli.system import (
     DEFAULT_DATA,
     EXIT_REFUSED,
     EXIT_USAGE,
     CaOption,
     DataOption,
+    JsonOption,
     KeyOption,
     TargetOption,
     stop,
@@ -44,13 +41,6 @@ COUNTS = (
 )
 
 
-class Trust(StrEnum):
-    OPEN = "open"
-    SOURCE = "source"
-    AUDITED = "audited"
-
-
-JsonOption = Annotated[bool, typer.Option("--json", help="As JSON, with the names of the proto.")]
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="As `list` shows it.")]
 SecretOption = Annotated[
     typer.FileText | None,
@@ -105,7 +95,14 @@ def create(
         public_url=public_url,
         secret=secret.read().strip() if secret else "",
     )
-    answer = _ask(lambda stub, call: stub.CreateWebhook(request, **call), data, target, key, ca)
+    answer = ask(
+        WebhookServiceStub,
+        lambda stub, call: stub.CreateWebhook(request, **call),
+        data=data,
+        target=target,
+        key=key,
+        ca=ca,
+    )
     if json_output:
         typer.echo(json.dumps(_row(answer.webhook)))
     else:
@@ -125,7 +122,14 @@ def list_webhooks(
 ) -> None:
     """List your tenant's webhooks, the youngest first, and what came of their deliveries."""
     request = pb.ListWebhooksRequest(source=source)
-    answer = _ask(lambda stub, call: stub.ListWebhooks(request, **call), data, target, key, ca)
+    answer = ask(
+        WebhookServiceStub,
+        lambda stub, call: stub.ListWebhooks(request, **call),
+        data=data,
+        target=target,
+        key=key,
+        ca=ca,
+    )
     if json_output:
         typer.echo(json.dumps([_row(each) for each in answer.webhooks]))
         return
@@ -167,7 +171,14 @@ def update(
     )
     if len(request.ListFields()) == 1:
         stop("nothing to change, want --secret-file, --config or --public-url", EXIT_USAGE)
-    answer = _ask(lambda stub, call: stub.UpdateWebhook(request, **call), data, target, key, ca)
+    answer = ask(
+        WebhookServiceStub,
+        lambda stub, call: stub.UpdateWebhook(request, **call),
+        data=data,
+        target=target,
+        key=key,
+        ca=ca,
+    )
     _print_done("changed", answer.webhook, json_output=json_output)
 
 
@@ -182,7 +193,14 @@ def delete(
 ) -> None:
     """Delete a webhook with its deliveries; within seconds it takes nothing."""
     request = pb.DeleteWebhookRequest(webhook_id=webhook_id)
-    answer = _ask(lambda stub, call: stub.DeleteWebhook(request, **call), data, target, key, ca)
+    answer = ask(
+        WebhookServiceStub,
+        lambda stub, call: stub.DeleteWebhook(request, **call),
+        data=data,
+        target=target,
+        key=key,
+        ca=ca,
+    )
     _print_done("deleted", answer.webhook, json_output=json_output)
 
 
@@ -208,12 +226,18 @@ def replay(
     """
     request = pb.ReplayDeliveriesRequest(webhook_id=webhook_id)
     if received_from:
-        request.received_from.CopyFrom(_moment(received_from))
+        want = "a time with its offset such as 2026-03-01T00:00:00Z"
+        request.received_from.CopyFrom(moment("--from", received_from, want=want))
     totals = dict.fromkeys(COUNTS[:-1], 0)
     troubled = False
     while True:
-        page = _ask(
-            lambda stub, call: stub.ReplayDeliveries(request, **call), data, target, key, ca
+        page = ask(
+            WebhookServiceStub,
+            lambda stub, call: stub.ReplayDeliveries(request, **call),
+            data=data,
+            target=target,
+            key=key,
+            ca=ca,
         )
         for name in totals:
             totals[name] += getattr(page.counts, name)
@@ -234,33 +258,6 @@ def replay(
         typer.echo(", ".join(f"{name} {count:,}" for name, count in totals.items()))
     if troubled:
         raise typer.Exit(EXIT_REFUSED)
-
-
-def _ask(
-    question: Callable[[WebhookServiceStub, dict[str, Any]], Awaitable[Any]],
-    data: Path,
-    target: str | None,
-    key: str | None,
-    ca: Path | None,
-) -> Any:
-    return ask(_stub, question, data=data, target=target, key=key, ca=ca)
-
-
-def _stub(channel: grpc.aio.Channel) -> WebhookServiceStub:
-    return WebhookServiceStub(channel)
-
-
-def _moment(text: str) -> Timestamp:
-    timestamp = Timestamp()
-    try:
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is None:
-            raise ValueError
-    except ValueError:
-        want = "a time with its offset such as 2026-03-01T00:00:00Z"
-        stop(f"--from: got {text!r}, want {want}", EXIT_USAGE)
-    timestamp.FromDatetime(moment)
-    return timestamp
 
 
 def _told(counts: pb.WebhookCounts) -> str:

@@ -5,7 +5,7 @@ days, histories after years.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -13,7 +13,7 @@ from functools import lru_cache, partial
 from importlib.resources import files
 from itertools import chain, product
 from operator import attrgetter, methodcaller
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 from google.protobuf.duration_pb2 import Duration
@@ -22,8 +22,8 @@ from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.protobuf.unknown_fields import UnknownFieldSet
 
-from services.chassis.wire import varint
-from services.gateway.shallow import AMENDMENTS, batch_of
+from services.chassis.wire import with_length
+from services.gateway.shallow import AMENDMENTS, shallow_events
 from services.gateway.shallow import BODIES as SHALLOW_BODIES
 from touchledger.v1 import events_pb2 as pb
 from touchledger.v1.problem_pb2 import Problem
@@ -102,13 +102,9 @@ MENDABLE = frozenset(
 
 def checked(event: pb.Event) -> "Good | Problem":
     """The event, or why it is refused, the first reason found."""
-    encoding = event.SerializeToString(deterministic=True)
-    known = not has_unknown_fields(event, len(encoding))
-    if not known:
-        event.ParseFromString(encoding)
-    one = batch_of([encoding])
-    quick = good(one.events, one.encodings) if known else None
-    return quick or problem_of(event) or _columns(one.events, one.encodings)
+    encodings = encodings_of([event])
+    quick = good(encodings) if encodings else None
+    return quick or problem_of(event) or _columns([event.SerializeToString(deterministic=True)])
 
 
 def problems_of(events: Sequence[pb.Event]) -> list[Problem | None]:
@@ -117,10 +113,19 @@ def problems_of(events: Sequence[pb.Event]) -> list[Problem | None]:
     return [each if isinstance(each, Problem) else None for each in found]
 
 
-def has_unknown_fields(message: Message, size: int) -> bool:
-    """Drops them. size: of the message as it is encoded."""
-    message.DiscardUnknownFields()
-    return message.ByteSize() != size
+def encodings_of(events: Iterable[pb.Event | Problem]) -> list[bytes] | None:
+    """What `good` looks at; None where one of them is none or has an unknown field."""
+    encodings = list[bytes]()
+    for event in events:
+        if isinstance(event, Problem):
+            return None
+        encoding = event.SerializeToString(deterministic=True)
+        event.DiscardUnknownFields()
+        if event.ByteSize() != len(encoding):
+            event.ParseFromString(encoding)
+            return None
+        encodings.append(encoding)
+    return encodings
 
 
 def problem_of(event: pb.Event) -> Problem | None:
@@ -476,9 +481,8 @@ CACHED_MAX = 4096
 CACHED_LENGTH_MAX = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Good:
-    """Events that were checked: shallow, with the encodings they were published with, and some columns."""
+class Good(NamedTuple):
+    """Events that were checked, in columns: shallow, as they were published, and what is read of each."""
 
     events: Sequence[Any]
     encodings: Sequence[bytes]
@@ -490,11 +494,20 @@ class Good:
     seconds: Sequence[int]
     nanos: Sequence[int]
 
+    def part(self, start: int, end: int) -> "Good":
+        return Good._make(column[start:end] for column in self)
 
-def good(events: Sequence[Any], encodings: Sequence[bytes]) -> Good | None:
-    """Shallow events without unknown fields; None says that the table might find something in one."""
+    @classmethod
+    def joined(cls, parts: Iterable["Good"]) -> "Good":
+        columns = zip(*parts, strict=True)
+        return Good._make([*chain.from_iterable(column)] for column in columns)
+
+
+def good(encodings: Sequence[bytes]) -> Good | None:
+    """Of events without unknown fields; None says that the table might find something in one."""
     if max(map(len, encodings)) > EVENT_BYTES_MAX:
         return None
+    events = shallow_events(encodings)
     ids, touchpoints, customers, *others, places, personal, maps = zip(
         *map(ENVELOPE, events), strict=True
     )
@@ -511,8 +524,7 @@ def good(events: Sequence[Any], encodings: Sequence[bytes]) -> Good | None:
         or not 0 <= min(nanos) <= max(nanos) < NANOSECONDS
         or not all(map(_is_touchpoint, set(touchpoints)))
         or not all(map(_is_place, set(places)))
-        or any(map(WHICH_REFUSED, events))
-        or any(map(HAS_SEALED, events))
+        or any(any(map(has, events)) for has in HAS_REFUSED)
         or not _are_maps(maps, _is_attribute)
         or not _are_personal([*filter(None, personal)], lines)
     ):
@@ -531,7 +543,8 @@ def good(events: Sequence[Any], encodings: Sequence[bytes]) -> Good | None:
     return Good(events, encodings, bodies, customers, personal, seconds, nanos)
 
 
-def _columns(events: Sequence[Any], encodings: Sequence[bytes]) -> Good:
+def _columns(encodings: Sequence[bytes]) -> Good:
+    events = shallow_events(encodings)
     return Good(
         events,
         encodings,
@@ -711,9 +724,7 @@ def _is_duration(encoded: bytes) -> bool:
 
 def _is_entry(longest: int, encoded: bytes) -> bool:
     """Of a map: text by text."""
-    [(key, value)] = pb.Event.FromString(
-        ATTRIBUTES + varint(len(encoded)) + encoded
-    ).attributes.items()
+    [(key, value)] = pb.Event.FromString(with_length(ATTRIBUTES, encoded)).attributes.items()
     return _is_map({key: value}, longest) and (longest > CHARACTERS_MAX or value.isprintable())
 
 
@@ -737,11 +748,9 @@ ENVELOPE = attrgetter(
     *("event_id", "touchpoint", "customer", "correlation_id", "causation_id", "staff"),
     *("place", "personal", "attributes"),
 )
-HAS_SEALED = methodcaller("HasField", "sealed_personal")
-WHICH_BODY, WHICH_REFUSED = (
-    methodcaller("WhichOneof", "body"),
-    methodcaller("WhichOneof", "refused"),
-)
+# What no event may have but an amendment.
+HAS_REFUSED = [methodcaller("HasField", name) for name in ("amends", "intake", "sealed_personal")]
+WHICH_BODY = methodcaller("WhichOneof", "body")
 PERSONAL = attrgetter("comment", "contact", "attributes")
 # Amendments are rare, and left to the table.
 BODIES = {field.name: Rules.of(field.message_type) for field in SHALLOW_BODIES}

@@ -1,7 +1,7 @@
-"""Small publishes, whoever they are of, go together in one AppendMany: what comes during one is in the next.
+"""Small publishes, whoever they are of, are handled as one: what comes during a call is in the next.
 
-Each has its own outcome. Whatever goes wrong with the call as a whole is told as retryable, since it is no
-fault of any of them.
+They are checked, encoded and appended together, and each has its own outcome. Whatever goes wrong with the
+call as a whole is told as retryable, since it is no fault of any of them.
 """
 
 import asyncio
@@ -10,20 +10,24 @@ from collections import deque
 from collections.abc import Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass
+from itertools import chain
+from typing import NamedTuple
 
 import grpc
 
-from services.chassis.errors import Exhausted, Unavailable, from_outcome, outcome_of
+from services.chassis.errors import Exhausted, ServiceError, Unavailable, from_outcome, outcome_of
 from services.chassis.wire import with_length
+from services.gateway.checks import Good, good
+from services.gateway.encoding import SLICE_EVENTS, Shared, append_request
+from services.gateway.keyring import Keyring
 from touchledger.v1 import journal_pb2
 from touchledger.v1.problem_pb2 import Problem
 
 # Above it a call of its own costs less than storing the events does.
 SMALL_EVENTS_MAX = 50
 SMALL_BYTES_MAX = 256 * 1024
-# What the journal takes in one AppendMany.
-CALL_REQUESTS_MAX = 256
-CALL_EVENTS_MAX = 1000
+# The journal takes 1000 in one AppendMany, but they are handled in one turn of the event loop.
+CALL_EVENTS_MAX = SLICE_EVENTS
 # With one small publish more it is well below what the transport takes in a message.
 CALL_BYTES_MAX = 4 * 1024 * 1024
 # A call commits in milliseconds; a caller is better told to repeat than kept waiting for longer.
@@ -31,72 +35,85 @@ CALL_SECONDS_MAX = 5.0
 # What waits for so long is not sent any more. Looked at when a call ends, so no timer is needed for each.
 WAIT_SECONDS_MAX = 5.0
 # A call under way holds up those that wait, unless so many do that a further one is worth its cost …
-FURTHER_CALL_REQUESTS = 32
+FURTHER_CALL_PUBLISHES = 32
 # … or it takes so long that its replica may hang: the next one goes to another.
 SLOW_CALL_SECONDS = 0.05
 CALLS_AT_ONCE_MAX = 8
-# A call costs as much as ten posts. So it is held back until as many have come as the last time, and now and
-# then for half as many more, which makes it grow up to FURTHER_CALL_REQUESTS while many come; for no longer
-# than this. Who posts one after the other waits for nobody. Of 64 posts at once, 5 went together without it.
-HOLD_SECONDS_MAX = 0.008
-# Calls until more are waited for again, where they did not come.
-CALLS_WITHOUT_MORE = 32
 # Not answered yet: a fifth of a second at 20,000 single posts a second.
-PENDING_REQUESTS_MAX = 4096
+PENDING_PUBLISHES_MAX = 4096
 PENDING_BYTES_MAX = 32 * 1024 * 1024
 APPEND_MANY = "/touchledger.v1.JournalService/AppendMany"
 # Where a request stands in an AppendManyRequest: number and type as on the wire.
 REQUEST = b"\x0a"
 
 
-def is_small(request: bytes, events: int) -> bool:
-    return events <= SMALL_EVENTS_MAX and len(request) <= SMALL_BYTES_MAX
+def is_small(encodings: Sequence[bytes]) -> bool:
+    return len(encodings) <= SMALL_EVENTS_MAX and sum(map(len, encodings)) <= SMALL_BYTES_MAX
+
+
+class Stored(NamedTuple):
+    """What became of the events of a publish, in order."""
+
+    journal_id: str
+    results: Sequence[journal_pb2.AppendResult]
 
 
 @dataclass(slots=True, eq=False)
 class Waiting:
-    # An AppendRequest, encoded: it goes into the call as it is.
-    request: bytes
-    events: int
+    shared: Shared
+    # The events as they were published.
+    encodings: Sequence[bytes]
+    size: int
     since_seconds: float
-    answer: "asyncio.Future[journal_pb2.AppendResponse]"
+    answer: "asyncio.Future[Stored | None]"
     # With the trace of the publish.
     context: Context
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Publishes that go as one AppendRequest, and their events one after the other."""
+
+    publishes: Sequence[Waiting]
+    events: Good
+
+
 class Coalescing:
-    def __init__(self, journal: grpc.aio.Channel) -> None:
+    def __init__(self, journal: grpc.aio.Channel, keyring: Keyring) -> None:
         self._append_many = journal.unary_unary(
             APPEND_MANY, response_deserializer=journal_pb2.AppendManyResponse.FromString
         )
+        self._keyring = keyring
         self._waiting = deque[Waiting]()
-        self._pending_requests = self._pending_bytes = 0
+        self._pending_publishes = self._pending_bytes = 0
         self._calls = set[asyncio.Task[None]]()
         # Those of them that are not slow.
         self._prompt = set[asyncio.Task[None]]()
         self._looking = False
-        # How many a call is held back for, and how many calls more it stays at that.
-        self._wanted, self._stays = 1, 0
-        self._holding: asyncio.TimerHandle | None = None
 
-    async def append(self, request: bytes, *, events: int) -> journal_pb2.AppendResponse:
-        """What the journal answers to an encoded AppendRequest. For those that are small."""
-        size = len(request)
+    async def append(self, shared: Shared, encodings: Sequence[bytes]) -> Stored | None:
+        """What became of a small publish of good events.
+
+        None where one of them is not good at first sight: then nothing is stored.
+        """
+        size = sum(map(len, encodings))
         if (
-            self._pending_requests >= PENDING_REQUESTS_MAX
+            self._pending_publishes >= PENDING_PUBLISHES_MAX
             or self._pending_bytes + size > PENDING_BYTES_MAX
         ):
-            raise Exhausted("fewer publishes at once", got=f"{self._pending_requests} waiting")
+            raise Exhausted("fewer publishes at once", got=f"{self._pending_publishes} waiting")
         loop = asyncio.get_running_loop()
-        waiting = Waiting(request, events, loop.time(), loop.create_future(), copy_context())
+        waiting = Waiting(
+            shared, encodings, size, loop.time(), loop.create_future(), copy_context()
+        )
         self._waiting.append(waiting)
-        self._pending_requests += 1
+        self._pending_publishes += 1
         self._pending_bytes += size
         self._look_soon()
         try:
             return await waiting.answer
         finally:
-            self._pending_requests -= 1
+            self._pending_publishes -= 1
             self._pending_bytes -= size
             if waiting.answer.cancelled():
                 # Its caller has given up: what was not sent yet need not be.
@@ -104,7 +121,7 @@ class Coalescing:
                     self._waiting.remove(waiting)
 
     def _look_soon(self) -> None:
-        # After everything else of this turn of the event loop: requests that came together go together.
+        # After everything else of this turn of the event loop: publishes that came together go together.
         if not self._looking:
             self._looking = True
             asyncio.get_running_loop().call_soon(self._look)
@@ -113,12 +130,11 @@ class Coalescing:
         self._looking = False
         too_old = asyncio.get_running_loop().time() - WAIT_SECONDS_MAX
         while self._waiting and self._waiting[0].since_seconds < too_old:
-            answer = self._waiting.popleft().answer
-            if not answer.done():
-                answer.set_exception(Unavailable("a journal that keeps up; nothing was stored"))
+            _answer(
+                self._waiting.popleft(), Unavailable("a journal that keeps up; nothing was stored")
+            )
         while self._waiting and self._may_call():
             taken = self._next()
-            self._learn(len(taken))
             # Where there are others in the call, without the trace of the publish that happens to begin it.
             context = taken[0].context if len(taken) == 1 else Context()
             call = asyncio.create_task(self._call(taken), name="append many", context=context)
@@ -131,34 +147,7 @@ class Coalescing:
     def _may_call(self) -> bool:
         if len(self._calls) >= CALLS_AT_ONCE_MAX:
             return False
-        if self._prompt:
-            return len(self._waiting) >= FURTHER_CALL_REQUESTS
-        return len(self._waiting) >= self._wanted or not self._hold()
-
-    def _learn(self, taken: int) -> None:
-        if self._holding is not None:
-            self._holding.cancel()
-            self._holding = None
-        if taken < self._wanted:
-            self._wanted, self._stays = taken, CALLS_WITHOUT_MORE
-        elif self._stays:
-            self._stays -= 1
-        else:
-            self._wanted = min(taken + taken // 2, FURTHER_CALL_REQUESTS)
-
-    def _hold(self) -> bool:
-        """Whether there is time to wait for more; then `_look` runs when it is over."""
-        loop = asyncio.get_running_loop()
-        ends = self._waiting[0].since_seconds + HOLD_SECONDS_MAX
-        if loop.time() >= ends:
-            return False
-        if self._holding is None:
-            self._holding = loop.call_at(ends, self._held)
-        return True
-
-    def _held(self) -> None:
-        self._holding = None
-        self._look_soon()
+        return not self._prompt or len(self._waiting) >= FURTHER_CALL_PUBLISHES
 
     def _not_prompt(self, call: asyncio.Task[None]) -> None:
         if call in self._prompt:
@@ -168,35 +157,111 @@ class Coalescing:
     def _next(self) -> list[Waiting]:
         """One at least."""
         taken, events, size = list[Waiting](), 0, 0
-        while self._waiting and len(taken) < CALL_REQUESTS_MAX and size < CALL_BYTES_MAX:
-            events += self._waiting[0].events
+        while self._waiting and size < CALL_BYTES_MAX:
+            events += len(self._waiting[0].encodings)
             if events > CALL_EVENTS_MAX:
                 break
-            size += len(self._waiting[0].request)
+            size += self._waiting[0].size
             taken.append(self._waiting.popleft())
         return taken
 
-    async def _call(self, waiting: Sequence[Waiting]) -> None:
-        outcomes = await self._outcomes([each.request for each in waiting])
-        for each, outcome in zip(waiting, outcomes, strict=True):
-            if each.answer.done():
-                continue
-            if outcome.HasField("problem"):
-                each.answer.set_exception(from_outcome(outcome.problem))
-            else:
-                each.answer.set_result(outcome.response)
-
-    async def _outcomes(self, requests: Sequence[bytes]) -> Sequence[journal_pb2.AppendOutcome]:
-        many = b"".join([with_length(REQUEST, each) for each in requests])
+    async def _call(self, taken: Sequence[Waiting]) -> None:
+        """Answers each of them, whatever happens."""
         try:
-            answer: journal_pb2.AppendManyResponse = await self._append_many(
-                many, timeout=CALL_SECONDS_MAX
-            )
-            if len(answer.outcomes) != len(requests):
-                raise Unavailable("an outcome for each request", got=f"{len(answer.outcomes)}")
+            runs = _runs(taken)
+            good_ones = {each for run in runs for each in run.publishes}
+            for each in taken:
+                if each not in good_ones:
+                    _answer(each, None)
+            await self._append(runs)
         except Exception as error:
-            return [journal_pb2.AppendOutcome(problem=_of_the_call(error))] * len(requests)
+            problem = _of_the_call(error)
+            for each in taken:
+                _answer(each, from_outcome(problem))
+
+    async def _append(self, runs: Sequence[Run]) -> None:
+        if not runs:
+            return
+        apart = list[Run]()
+        for run, outcome in zip(runs, await self._outcomes(runs), strict=True):
+            if not outcome.HasField("problem"):
+                _answer_each(run, outcome.response)
+            elif len(run.publishes) == 1 or outcome.problem.retryable:
+                for each in run.publishes:
+                    _answer(each, from_outcome(outcome.problem))
+            else:
+                # What is wrong with one of them is not to be told to the others.
+                apart += _alone(run.publishes)
+        await self._append(apart)
+
+    async def _outcomes(self, runs: Sequence[Run]) -> Sequence[journal_pb2.AppendOutcome]:
+        requests = [
+            append_request(run.publishes[0].shared, run.events, self._keyring) for run in runs
+        ]
+        many = b"".join([with_length(REQUEST, b"".join(each)) for each in requests])
+        answer: journal_pb2.AppendManyResponse = await self._append_many(
+            many, timeout=CALL_SECONDS_MAX
+        )
+        if len(answer.outcomes) != len(runs):
+            raise Unavailable("an outcome for each request", got=f"{len(answer.outcomes)}")
         return answer.outcomes
+
+
+def _runs(taken: Sequence[Waiting]) -> list[Run]:
+    """Those of which all events are good at first sight, by what they share."""
+    sharing = dict[Shared, list[Waiting]]()
+    for each in taken:
+        sharing.setdefault(each.shared, []).append(each)
+    together = _good([*chain.from_iterable(sharing.values())])
+    if together is None:
+        good_ones = _good_ones(taken)
+        return _runs(good_ones) if 0 < len(good_ones) < len(taken) else _alone(good_ones)
+    runs, start = list[Run](), 0
+    for publishes in sharing.values():
+        end = start + sum(len(each.encodings) for each in publishes)
+        runs.append(Run(publishes, together.part(start, end)))
+        start = end
+    return runs
+
+
+def _good_ones(publishes: Sequence[Waiting]) -> Sequence[Waiting]:
+    """By halves: one that is not good costs three looks at all of them, and not one at each alone."""
+    if _good(publishes):
+        return publishes
+    if len(publishes) == 1:
+        return []
+    half = len(publishes) // 2
+    return [*_good_ones(publishes[:half]), *_good_ones(publishes[half:])]
+
+
+def _alone(publishes: Sequence[Waiting]) -> list[Run]:
+    """Each of them by itself, where it is good."""
+    return [Run([each], events) for each in publishes if (events := _good([each]))]
+
+
+def _good(publishes: Sequence[Waiting]) -> Good | None:
+    encodings = [encoding for each in publishes for encoding in each.encodings]
+    return good(encodings)
+
+
+def _answer_each(run: Run, response: journal_pb2.AppendResponse) -> None:
+    journal_id, results, start = response.journal_id, response.results[:], 0
+    if len(results) != len(run.events.encodings):
+        raise Unavailable("a result for each event", got=f"{len(results)}")
+    for each in run.publishes:
+        end = start + len(each.encodings)
+        _answer(each, Stored(journal_id, results[start:end]))
+        start = end
+
+
+def _answer(waiting: Waiting, answer: Stored | ServiceError | None) -> None:
+    """Nothing where it has one, or its caller has given up."""
+    if waiting.answer.done():
+        return
+    if isinstance(answer, ServiceError):
+        waiting.answer.set_exception(answer)
+    else:
+        waiting.answer.set_result(answer)
 
 
 def _of_the_call(error: Exception) -> Problem:

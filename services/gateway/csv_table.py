@@ -15,8 +15,10 @@ from touchledger.v1.journal_pb2 import Position
 
 # Of a group, the columns that name it.
 KEYS = "keys"
-# What columns say apart, and what goes into a header of the answer.
-LEFT_OUT = frozenset({"group", "next_page_token"})
+# What the keys say apart.
+GROUP = "group"
+# What goes into a header of the answer.
+IN_A_HEADER = "next_page_token"
 NUMBER = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?", re.ASCII)
 # Spreadsheets run a cell that begins so, unless it is a number; the wide forms stand for the plain ones.
 RUN_BY_SPREADSHEETS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
@@ -38,8 +40,8 @@ LEAVES: dict[str, Cell] = {
 def csv_table(answer: Message, names: Sequence[str] = ()) -> str:
     """A line for each group, fact or event in the answer; what is said of the whole ends each line.
 
-    names: the columns that are wanted of those that an answer may lack, in this order; else those that any
-    line has.
+    names: the columns that are wanted come first, in this order, also where no line has them; then what came
+    with them, as a score has its interval and counts.
     """
     # The types of descriptors are private.
     descriptor: Any = answer.DESCRIPTOR
@@ -53,7 +55,7 @@ def csv_table(answer: Message, names: Sequence[str] = ()) -> str:
     entries = [_entries(line, maps) for line in lines]
     further = sorted({name for each in entries for name in each})
     if names and maps:
-        further = list(names)
+        further = list(dict.fromkeys([*names, *further]))
     whole = [cell(answer) for cell in of_whole.values()]
     text = [_line(map(safe, [*keys, *of_line, *further, *of_whole]))]
     for line, found in zip(lines, entries, strict=True):
@@ -76,7 +78,9 @@ def _cells_of(
     for field in descriptor.fields:
         name = f"{prefix}{field.name}"
         kind = field.message_type
-        if name in LEFT_OUT or (kind is not None and field.is_repeated):
+        if name == IN_A_HEADER or (kind is not None and field.is_repeated):
+            continue
+        if name == GROUP and KEYS in descriptor.fields_by_name:
             continue
         if kind is not None and kind.full_name not in LEAVES:
             yield from _cells_of(kind, f"{name}_", _inside(at, field.name))
@@ -85,7 +89,13 @@ def _cells_of(
 
 
 def _inside(at: Callable[[Any], Any], name: str) -> Callable[[Any], Any]:
-    return lambda message: getattr(at(message), name)
+    """The message of that name; None where it, or what it is in, is absent."""
+
+    def inside(message: Any) -> Any:
+        within = at(message)
+        return getattr(within, name) if within is not None and within.HasField(name) else None
+
+    return inside
 
 
 def _cell(field: FieldDescriptor, at: Callable[[Any], Any]) -> Cell:
@@ -93,6 +103,8 @@ def _cell(field: FieldDescriptor, at: Callable[[Any], Any]) -> Cell:
 
     def cell(message: Any) -> str:
         within = at(message)
+        if within is None:
+            return ""
         if field.is_repeated:
             return " ".join(map(text, getattr(within, name)))
         if field.has_presence and not within.HasField(name):

@@ -1,15 +1,18 @@
 """From published events to the bytes that are stored for good: deterministic, no references to people."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import repeat
+from typing import NamedTuple
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from services.chassis import clock
 from services.chassis.wire import varint, with_length
 from services.gateway.checks import SECONDS_MAX, SECONDS_MIN, Good
 from services.gateway.keyring import Keyring
 from touchledger.v1 import events_pb2
+from touchledger.v1.journal_pb2 import AppendRequest
 
 # Literal and versioned: a rename of a field or a class changes no stored byte.
 TOPICS = {
@@ -41,8 +44,47 @@ CLOCK_STEP_SECONDS = 300
 LATE_SECONDS = 24 * 3600
 FUTURE_SECONDS = 300
 NANOSECONDS = 1_000_000_000
+# Handled in one turn of the event loop, 2 ms.
+SLICE_EVENTS = 125
 # Levels of trust, formats, late or not: some dozens.
 INTAKES_CACHED_MAX = 256
+
+
+class Shared(NamedTuple):
+    """What the events of an AppendRequest have in common."""
+
+    tenant: str
+    source: str
+    trust: int
+    adapter: str
+    # Nanoseconds since 1970. None: when the request is made, at most coalescing.WAIT_SECONDS_MAX later.
+    received_at: int | None
+    sent_at: int | None
+    traceparent: str
+
+
+def append_request(shared: Shared, events: Good, keyring: Keyring) -> Iterator[bytes]:
+    """An AppendRequest, encoded in parts: what all entries share, then the entries of a slice in each."""
+    received_at = clock.now() if shared.received_at is None else moment(shared.received_at)
+    sent_at = None if shared.sent_at is None else moment(shared.sent_at)
+    intakes = Intakes(shared.trust, shared.adapter, received_at, sent_at)
+    yield AppendRequest(
+        tenant=shared.tenant,
+        source=shared.source,
+        received_at=received_at,
+        sent_at=sent_at,
+        traceparent=shared.traceparent,
+    ).SerializeToString()
+    for start in range(0, len(events.encodings), SLICE_EVENTS):
+        some = events.part(start, start + SLICE_EVENTS)
+        conceal(some, shared.tenant, keyring)
+        yield entries(some, shared.tenant, keyring, intakes)
+
+
+def moment(nanoseconds: int) -> Timestamp:
+    made = Timestamp()
+    made.FromNanoseconds(nanoseconds)
+    return made
 
 
 def conceal(good: Good, tenant: str, keyring: Keyring) -> None:
@@ -57,18 +99,17 @@ def conceal(good: Good, tenant: str, keyring: Keyring) -> None:
             event.ClearField("personal")
 
 
-def entries(
-    good: Good, states: Sequence[bytes], tenant: str, keyring: Keyring, intakes: "Intakes"
-) -> bytes:
+def entries(good: Good, tenant: str, keyring: Keyring, intakes: "Intakes") -> bytes:
     """The entries of an AppendRequest, encoded: with their digests, and the intake added to each state.
 
     The digest is of the event as it was published: a repeat under another trust or clock is the same event,
     and the digest stays the same when keys for sealing change.
     """
     digests, parts = keyring.content_digests(tenant, good.encodings), list[bytes]()
-    for encoding, body, state, intake, digest in zip(
-        good.encodings, good.bodies, states, intakes.of(good), digests, strict=True
+    for event, encoding, body, intake, digest in zip(
+        good.events, good.encodings, good.bodies, intakes.of(good), digests, strict=True
     ):
+        state = event.SerializeToString(deterministic=True)
         # As the last field, whatever its number, the intake is the same for most events.
         rest = b"%b%b%b%b%b%b%b" % (
             TOPIC_FIELDS[body],

@@ -1,4 +1,4 @@
-"""The questions of ScoringService over HTTP, answered as JSON or as CSV.
+"""The questions of ScoringService and AlertService over HTTP, answered as JSON or as CSV.
 
 Parameters are the fields of the request under their names, read from its descriptor: a new field needs no
 code here. Who may ask, how much at once, and for how long is as over gRPC: forwarding.py.
@@ -7,6 +7,7 @@ code here. Who may ask, how much at once, and for how long is as over gRPC: forw
 import asyncio
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,10 +27,17 @@ from services.gateway.limits import Limits
 from services.gateway.openapi import SCALARS, WELL_KNOWN
 from services.gateway.proto_comments import comments
 from touchledger import event_json
-from touchledger.v1 import scoring_pb2
+from touchledger.v1 import alerts_pb2, scoring_pb2
 
-METHODS = scoring_pb2.DESCRIPTOR.services_by_name["ScoringService"].methods_by_name
-SAID = comments("scoring.proto") | comments("journal.proto")
+METHODS = {
+    method.name: method
+    for service in (
+        scoring_pb2.DESCRIPTOR.services_by_name["ScoringService"],
+        alerts_pb2.DESCRIPTOR.services_by_name["AlertService"],
+    )
+    for method in service.methods
+}
+SAID = comments("scoring.proto") | comments("journal.proto") | comments("alerts.proto")
 FORMAT = "format"
 FORMATS = ("json", "csv")
 CSV = ("content-type", "text/csv; charset=utf-8; header=present")
@@ -71,7 +79,22 @@ QUESTIONS = (
     Question("/v1/lineage", "GetLineage", "The events behind scores"),
     Question("/v1/bridge", "GetBridge", "Why a score is another one than it was"),
     Question("/v1/status", "GetStatus", "How far the read models are behind the journal"),
+    Question(
+        "/v1/alert-rules", "ListAlertRules", "The rules of alerts, with how often each is wrong"
+    ),
+    Question("/v1/alerts", "ListAlerts", "Alerts in the order of their numbers"),
+    Question(
+        "/v1/alert-deliveries", "ListAlertDeliveries", "What became of the posts to a webhook"
+    ),
 )
+# Of these the number of the last row, rather than a token, says where the next page begins: the list, and the
+# parameter.
+BY_NUMBER = {
+    "ListAlertsResponse": ("alerts", "after_number"),
+    "ListAlertDeliveriesResponse": ("deliveries", "before_number"),
+}
+# As the proto says.
+NUMBERED_OF_A_PAGE = 100
 
 
 class HttpScores:
@@ -120,9 +143,9 @@ class HttpScores:
             else:
                 async with self._large:
                     body = await asyncio.to_thread(_written, answer, form, names)
-        headers = [CACHE, VARY, *_next(request.path, pairs, answer), JSON]
+        headers = [CACHE, VARY, *_next(request.path, pairs, asked, answer), JSON]
         if form == "csv":
-            name = method.name.removeprefix("Get").lower()
+            name = re.sub("^(Get|List)", "", method.name).lower()
             headers[-1:] = [
                 CSV,
                 ("content-disposition", f'attachment; filename="{name}.csv"'),
@@ -249,13 +272,18 @@ def _accepted(header: str) -> Iterator[tuple[str, float]]:
 
 
 def _next(
-    path: str, pairs: Sequence[tuple[str, str]], answer: Message
+    path: str, pairs: Sequence[tuple[str, str]], asked: Any, answer: Message
 ) -> Iterator[tuple[str, str]]:
     """RFC 8288: where the next page is."""
-    token = getattr(answer, "next_page_token", "")
-    if token:
-        query = [each for each in pairs if each[0] != "page_token"]
-        link = f"{quote(path)}?{urlencode([*query, ('page_token', token)])}"
+    name, begins = "page_token", getattr(answer, "next_page_token", "")
+    if answer.DESCRIPTOR.name in BY_NUMBER:
+        rows, name = BY_NUMBER[answer.DESCRIPTOR.name]
+        told = getattr(answer, rows)
+        if len(told) >= (asked.page_size or NUMBERED_OF_A_PAGE):
+            begins = str(told[-1].number)
+    if begins:
+        query = [each for each in pairs if each[0] != name]
+        link = f"{quote(path)}?{urlencode([*query, (name, begins)])}"
         yield "link", f'<{link}>; rel="next"'
 
 

@@ -73,6 +73,7 @@ CODES = {
     "CONCURRENCY_LIMITED": "The key has as many calls under way as were agreed.",
     "BUSY": "Too much of the tenant is under way.",
     "SLOW_REQUEST": "A call was opened, and its request did not come whole in time.",
+    "NOT_CAUGHT_UP": "The read models were not as far as the question wants within its time.",
     "SLOW_READER": "A stream's answers were not taken in time.",
     "RESOURCE_EXHAUSTED": "The gateway has as much under way as it can hold.",
     "UNAVAILABLE": "Something behind the gateway is away; what was stored is not known: repeat it.",

@@ -14,7 +14,7 @@ from services.chassis.errors import (
 from services.gateway.access import PUBLISH, Access
 from services.gateway.limits import Limits
 from services.gateway.publish_stream import PublishStream
-from services.gateway.published import Request
+from services.gateway.shallow import encodings_in
 from services.gateway.streams import Places
 from services.gateway.upstream import Upstream
 from touchledger.v1 import ingest_pb2, ingest_pb2_grpc
@@ -55,12 +55,15 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         self, request: ingest_pb2.PublishBatchRequest, context: grpc.aio.ServicerContext
     ) -> ingest_pb2.PublishBatchResponse:
         caller = await self._access.admit(context.invocation_metadata(), PUBLISH)
-        whole = Request(request)
-        size, events = check_size(whole.size), check_count(len(request.events))
-        check_attempt(request.attempt)
+        size, encodings = encodings_in(request)
+        events = _check_request(request, size)
         with self._limits.call(caller, events=events, size=size):
             return await self._upstream.answer(
-                caller, whole, request.attempt, validate_only=request.validate_only
+                caller,
+                request.events,
+                request.attempt,
+                encodings=encodings,
+                validate_only=request.validate_only,
             )
 
     async def PublishStream(  # type: ignore[override]  # it writes to the context, as only so it sees that nobody reads
@@ -92,17 +95,29 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         try:
             # Again for each batch: a key is revoked within seconds, and a stream lives longer.
             caller = await self._access.admit(metadata.items(), PUBLISH)
-            whole = Request(request)
-            size, events = check_size(whole.size), check_count(len(request.events))
-            check_attempt(request.attempt)
+            size, encodings = encodings_in(request)
+            events = _check_request(request, size)
             with self._limits.call(caller, events=events, size=size):
-                answer.results.extend(await self._upstream.publish(caller, whole, request.attempt))
+                results = await self._upstream.publish(
+                    caller, request.events, request.attempt, encodings=encodings
+                )
+                answer.results.extend(results)
         except Exception as error:
             told = translate(error, method=PUBLISH_STREAM)
             if told is None or isinstance(told, (Unauthenticated, Forbidden)):
                 raise
             answer.problem.CopyFrom(told.problem)
         return answer
+
+
+def _check_request(
+    request: ingest_pb2.PublishBatchRequest | ingest_pb2.PublishStreamRequest, size: int
+) -> int:
+    """How many events it has."""
+    check_size(size)
+    events = check_count(len(request.events))
+    check_attempt(request.attempt)
+    return events
 
 
 def check_size(size: int) -> int:

@@ -1,30 +1,24 @@
 """Publishing: checks events, sends the good ones on, keeps the mendable ones, says what became of each."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.chassis import clock, telemetry
+from services.chassis import telemetry
 from services.chassis.errors import Forbidden, Unauthenticated, Unavailable, from_rpc, translate
-from services.chassis.wire import counting, varint, with_length
 from services.gateway.access import Caller
-from services.gateway.checks import MENDABLE, Good, checked, good
-from services.gateway.coalescing import Coalescing, is_small
-from services.gateway.encoding import Intakes, conceal, entries
+from services.gateway.checks import MENDABLE, Good, checked, encodings_of, good
+from services.gateway.coalescing import Coalescing, Stored, is_small
+from services.gateway.encoding import SLICE_EVENTS, Shared, append_request
 from services.gateway.keyring import Keyring
-from services.gateway.published import Events, Request
 from services.gateway.quarantine import Bad, Quarantine
-from services.gateway.shallow import Batch
 from touchledger.v1 import events_pb2, ingest_pb2, journal_pb2
 from touchledger.v1.problem_pb2 import Problem
 
-# Others get a turn in between.
-SLICE_EVENTS = 125
-# The same where they are looked at one by one: the largest takes most of a millisecond.
+# Looked at one by one before others get a turn: the largest takes most of a millisecond.
 ODD_SLICE_EVENTS = 50
 # A batch commits in milliseconds; a caller is better told to repeat than kept waiting for longer.
 APPEND_DEADLINE_SECONDS = 10.0
@@ -32,15 +26,7 @@ APPEND = "/touchledger.v1.JournalService/Append"
 # Quarantine.Bad.format of what came as a protobuf Event.
 EVENT = "event"
 
-# From so many on it pays to tell the results of a batch at once.
-MANY_RESULTS = 8
-# As on the wire: fields of the two answers, and what an AppendResult and a PublishResult of a recorded event
-# have before its position.
-RESULTS, JOURNAL_ID = b"\x0a", b"\x12"
-STATUS_RECORDED = b"\x08" + varint(journal_pb2.AppendResult.STATUS_RECORDED) + b"\x10"
-DISPOSITION_RECORDED = b"\x08" + varint(ingest_pb2.DISPOSITION_RECORDED) + b"\x12"
-POSITION_JOURNAL_ID, POSITION_NUMBER = b"\x0a", b"\x10"
-
+NOTHING = Stored("", ())
 QUARANTINED = ingest_pb2.DISPOSITION_QUARANTINED
 STORED = {
     journal_pb2.AppendResult.STATUS_RECORDED: ingest_pb2.DISPOSITION_RECORDED,
@@ -65,16 +51,17 @@ class Upstream:
         self._append_one = channel.unary_unary(
             APPEND, response_deserializer=journal_pb2.AppendResponse.FromString
         )
-        self._coalescing = Coalescing(channel)
+        self._coalescing = Coalescing(channel, keyring)
         self._keyring = keyring
         self._quarantine = quarantine
 
     async def publish(
         self,
         caller: Caller,
-        given: Sequence[events_pb2.Event | Problem] | Request,
+        given: Sequence[events_pb2.Event | Problem],
         attempt: ingest_pb2.Attempt,
         *,
+        encodings: Sequence[bytes] | None = None,
         validate_only: bool = False,
         adapter: str = "",
         contents: Sequence[Content | None] | None = None,
@@ -82,14 +69,16 @@ class Upstream:
     ) -> list[ingest_pb2.PublishResult]:
         """One result for each given event, in order, once the good ones and the mendable ones are durable.
 
-        A Problem stands in place of an event that could not be read. `contents` has an item for each of
-        them; where that is None, the event itself is what was sent. `received_at` is for
-        what was stored on its way: by it, and not by the time of this call, an event is late.
+        A Problem stands in place of an event that could not be read. `encodings` are of all of them, from
+        who has them and knows of no unknown field. `contents` has an item for each; where that is None, the
+        event itself is what was sent. `received_at` is for what was stored on its way: by it, and not by the
+        time of this call, an event is late.
         """
         answer = await self.answer(
             caller,
             given,
             attempt,
+            encodings=encodings,
             validate_only=validate_only,
             adapter=adapter,
             contents=contents,
@@ -100,28 +89,40 @@ class Upstream:
     async def answer(
         self,
         caller: Caller,
-        given: Sequence[events_pb2.Event | Problem] | Request,
+        given: Sequence[events_pb2.Event | Problem],
         attempt: ingest_pb2.Attempt,
         *,
+        encodings: Sequence[bytes] | None = None,
         validate_only: bool = False,
         adapter: str = "",
         contents: Sequence[Content | None] | None = None,
         received_at: Timestamp | None = None,
     ) -> ingest_pb2.PublishBatchResponse:
         """The same in the message that carries it: results that are not copied into it cost half."""
-        published = given if isinstance(given, Request) else Events(given)
-        found, batch = await _checked(published)
-        answer = ingest_pb2.PublishBatchResponse()
+        shared = Shared(
+            tenant=caller.tenant,
+            source=caller.source,
+            trust=caller.trust,
+            adapter=adapter,
+            received_at=received_at.ToNanoseconds() if received_at else None,
+            sent_at=attempt.sent_at.ToNanoseconds() if attempt.HasField("sent_at") else None,
+            traceparent=telemetry.traceparent(),
+        )
+        encodings = encodings or encodings_of(given)
+        if encodings and not validate_only and is_small(encodings):
+            stored = await self._coalescing.append(shared, encodings)
+            if stored:
+                return _told(stored)
+        found = await _checked(given, encodings)
         accepted = [each for each in found if isinstance(each, Good)]
-        stored = journal_pb2.AppendResponse()
+        stored = NOTHING
         if accepted and not validate_only:
-            stored = await self._append(
-                caller, accepted, attempt, adapter, received_at or clock.now(), batch
-            )
+            stored = await self._append(shared, Good.joined(accepted))
             if len(accepted) == len(found):
                 return _told(stored)
         # What is set aside, whole or as a problem alone; None where the event is good.
-        bad = _set_aside(published.events(), found, contents, adapter)
+        bad = _set_aside(given, found, contents, adapter)
+        answer = ingest_pb2.PublishBatchResponse()
         if validate_only:
             answer.results.extend(map(_would_be, bad))
             return answer
@@ -138,55 +139,23 @@ class Upstream:
                 answer.results.append(next(refused))
         return answer
 
-    async def _append(
-        self,
-        caller: Caller,
-        slices: Sequence[Good],
-        attempt: ingest_pb2.Attempt,
-        adapter: str,
-        received_at: Timestamp,
-        batch: Batch | None = None,
-    ) -> journal_pb2.AppendResponse:
-        """What became of good events. batch: where it holds them and nothing else."""
-        tenant, keyring = caller.tenant, self._keyring
-        sent_at = attempt.sent_at if attempt.HasField("sent_at") else None
-        intakes = Intakes(caller.trust, adapter, received_at, sent_at)
-        for number, each in enumerate(slices):
-            if _is_turn_of_others(number, each):
-                await asyncio.sleep(0)
-            conceal(each, tenant, keyring)
-        states = iter(batch.encodings_now() if batch else _encoded(slices))
-        # An AppendRequest in parts: what all entries share, then the entries.
-        parts = [
-            journal_pb2.AppendRequest(
-                tenant=tenant,
-                source=caller.source,
-                received_at=received_at,
-                sent_at=sent_at,
-                traceparent=telemetry.traceparent(),
-            ).SerializeToString()
-        ]
-        for number, each in enumerate(slices):
-            if _is_turn_of_others(number, each):
-                await asyncio.sleep(0)
-            given = [*islice(states, len(each.events))]
-            parts.append(entries(each, given, tenant, keyring, intakes))
-        count = sum(len(each.events) for each in slices)
-        request = b"".join(parts)
-        if is_small(request, count):
-            answer = await self._coalescing.append(request, events=count)
-        else:
-            try:
-                answer = await self._append_one(request, timeout=APPEND_DEADLINE_SECONDS)
-            except grpc.aio.AioRpcError as error:
-                told = from_rpc(error)
-                if isinstance(told, (Unauthenticated, Forbidden)):
-                    # Between our own services; the publisher's key is good.
-                    raise Unavailable("a journal that takes this gateway's appends") from error
-                raise told from error
-        if len(answer.results) != count:
+    async def _append(self, shared: Shared, events: Good) -> Stored:
+        """What became of events, by a call of their own."""
+        parts = list[bytes]()
+        for part in append_request(shared, events, self._keyring):
+            parts.append(part)
+            await asyncio.sleep(0)
+        try:
+            answer = await self._append_one(b"".join(parts), timeout=APPEND_DEADLINE_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            told = from_rpc(error)
+            if isinstance(told, (Unauthenticated, Forbidden)):
+                # Between our own services; the publisher's key is good.
+                raise Unavailable("a journal that takes this gateway's appends") from error
+            raise told from error
+        if len(answer.results) != len(events.encodings):
             raise Unavailable("a result for each event", got=f"{len(answer.results)}")
-        return answer
+        return Stored(answer.journal_id, answer.results)
 
     async def _refuse(
         self,
@@ -218,21 +187,21 @@ class Upstream:
         ]
 
 
-async def _checked(published: Request | Events) -> tuple[list[Good | Problem], Batch | None]:
-    """The events in order, some at once where they are good; and what holds them, where that is all."""
-    batch = published.batch()
-    found, events, holds_all = list[Good | Problem](), published.events(), True
-    for start in range(0, len(events), SLICE_EVENTS):
+async def _checked(
+    given: Sequence[events_pb2.Event | Problem], encodings: Sequence[bytes] | None
+) -> list[Good | Problem]:
+    """The events in order, some at once where they are good."""
+    found = list[Good | Problem]()
+    for start in range(0, len(given), SLICE_EVENTS):
         if start:
             await asyncio.sleep(0)
         part = slice(start, start + SLICE_EVENTS)
-        some = good(batch.events[part], batch.encodings[part]) if batch else None
+        some = good(encodings[part]) if encodings else None
         if some is not None:
             found.append(some)
         else:
-            holds_all = False
-            found += await _one_by_one(events[part])
-    return found, batch if holds_all else None
+            found += await _one_by_one(given[part])
+    return found
 
 
 async def _one_by_one(events: Sequence[events_pb2.Event | Problem]) -> list[Good | Problem]:
@@ -260,17 +229,6 @@ def _set_aside(
             at = len(bad)
             bad.append(_bad(events[at], each, contents[at] if contents else None, adapter))
     return bad
-
-
-def _is_turn_of_others(number: int, some: Good) -> bool:
-    """Before the slice of this number, which has many events, or one that was looked at alone."""
-    return number > 0 and (len(some.events) > 1 or number % ODD_SLICE_EVENTS == 0)
-
-
-def _encoded(slices: Sequence[Good]) -> Iterator[bytes]:
-    for each in slices:
-        for event in each.events:
-            yield event.SerializeToString(deterministic=True)
 
 
 def _bad(
@@ -310,37 +268,11 @@ def _rejected(problem: Problem) -> ingest_pb2.PublishResult:
     return ingest_pb2.PublishResult(disposition=ingest_pb2.DISPOSITION_REJECTED, problem=problem)
 
 
-def _told(stored: journal_pb2.AppendResponse) -> ingest_pb2.PublishBatchResponse:
+def _told(stored: Stored) -> ingest_pb2.PublishBatchResponse:
     """What became of events that were all good."""
-    results, journal_id = stored.results, stored.journal_id
-    if len(results) >= MANY_RESULTS:
-        first, count = results[0].position, len(results)
-        # Nearly always all are recorded, one after the other, and then they are told at once.
-        if stored.SerializeToString() == _recorded_in_journal(journal_id, first, count):
-            return ingest_pb2.PublishBatchResponse.FromString(_recorded(journal_id, first, count))
     answer = ingest_pb2.PublishBatchResponse()
-    _tell(results, journal_id, answer)
+    _tell(stored.results, stored.journal_id, answer)
     return answer
-
-
-def _recorded_in_journal(journal_id: str, first: int, count: int) -> bytes:
-    """An AppendResponse: events that were recorded from this position on."""
-
-    def before(size: int) -> bytes:
-        return b"%b%b%b" % (RESULTS, varint(len(STATUS_RECORDED) + size), STATUS_RECORDED)
-
-    return counting(before, first, count) + with_length(JOURNAL_ID, journal_id.encode())
-
-
-def _recorded(journal_id: str, first: int, count: int) -> bytes:
-    """A PublishBatchResponse that tells the same."""
-    journal = with_length(POSITION_JOURNAL_ID, journal_id.encode()) + POSITION_NUMBER
-
-    def before(size: int) -> bytes:
-        result = DISPOSITION_RECORDED + varint(len(journal) + size) + journal
-        return RESULTS + varint(len(result) + size) + result
-
-    return counting(before, first, count)
 
 
 def _tell(

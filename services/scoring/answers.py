@@ -24,8 +24,9 @@ QUESTIONS_MAX = 64
 # A question that scans tens of millions of facts takes some seconds; one that takes longer keeps others
 # waiting. The gateway gives up after 30.
 QUESTION_SECONDS_MAX = 20.0
-# How long a question about a moment that just passed waits for the projection to pass it, too.
-CATCH_UP_SECONDS_MAX = 5.0
+# How long a question about a position or a moment that just passed waits for the projection to pass it, too;
+# a caller with a shorter deadline is gone before.
+CATCH_UP_SECONDS_MAX = 20.0
 CATCH_UP_POLL_SECONDS = 0.02
 # Tenants whose events were counted before; beyond it counting begins anew.
 COUNTED_TENANTS_MAX = 1000
@@ -49,6 +50,10 @@ SELECT topic, count(*) AS events FROM event WHERE tenant = $1 AND position > $2 
 """
 WAITING = "SELECT count(*) FROM waiting_amendment WHERE tenant = $1"
 PARKED = "SELECT count(*) FROM parked_event WHERE tenant = $1"
+PROJECTED_BY = """
+SELECT owner, took_at FROM scoring.lease
+ WHERE projection = 'live' AND expires_at > clock_timestamp()
+"""
 PROFILES_CHANGED = """
 SELECT EXISTS (SELECT FROM fact_customer_profile
                 WHERE tenant = $1 AND (from_position > $2 OR to_position > $2))
@@ -65,6 +70,8 @@ class Status:
     events: dict[str, int]
     waiting: int
     parked: int
+    # Who projects, and since when; None while nobody does.
+    projected_by: asyncpg.Record | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +215,7 @@ class Answers:
         if chosen.endswith("_time"):
             moment = question.moment(request, chosen)
         else:
-            day = question.day(getattr(request, chosen), chosen)
+            day = question.bounded_day(getattr(request, chosen), chosen)
             moment = await self.start_of_day(day, await self.reporting_zone(tenant))
         return (await self.recorded_by(moment, chosen)).number
 
@@ -265,7 +272,8 @@ class Answers:
                 while (row := await self.look())["position"] < number:
                     pass
         except TimeoutError:
-            raise Unavailable(f"the projection at position {number}") from None
+            # Unavailable is what the gateway asks again for, and this caller has waited.
+            raise Exhausted(f"the projection at position {number}", code="NOT_CAUGHT_UP") from None
         return row
 
     async def look(self) -> asyncpg.Record:
@@ -302,6 +310,7 @@ class Answers:
                 await self._events(connection, tenant, checkpoint),
                 await connection.fetchval(WAITING, tenant),
                 await connection.fetchval(PARKED, tenant),
+                await connection.fetchrow(PROJECTED_BY),
             )
 
     async def _events(

@@ -127,7 +127,7 @@ async def _seen_at(
         return question.moment(request, chosen)
     if chosen == "seen_date":
         return await answers.start_of_day(
-            question.day(request.seen_date, "seen_date"), snapshot.zone
+            question.bounded_day(request.seen_date, "seen_date"), snapshot.zone
         )
     rows = await snapshot.fetch(RECORDED_AT, [snapshot.tenant, seen])
     return rows[0]["recorded_at"] if rows else datetime.min.replace(tzinfo=UTC)

@@ -10,7 +10,9 @@ import structlog
 
 from services.chassis.postgres import Connection
 from services.scoring.attributes import WITH_ATTRIBUTES, known_at
+from services.scoring.derived import DERIVED, views
 from services.scoring.facts import TABLES
+from services.scoring.metric import Derived, Metric
 from services.scoring.metrics import METRICS
 
 log = structlog.get_logger()
@@ -164,6 +166,8 @@ def _of_moved(table: str, position: str) -> str:
 
 # $1 after, $2 up to and including, $3 tenants.
 ROLL_UP = {table: _change(table, (_begun(table), "+"), (_ended(table), "-")) for table in SUMMED}
+# Of most pages, which end no fact.
+ROLL_UP_BEGUN = {table: _change(table, (_begun(table), "+")) for table in SUMMED}
 ROLL_UP_UNMOVED = {
     table: _change(
         table,
@@ -224,7 +228,7 @@ def _comments(view: str) -> list[str]:
 
 def signature() -> str:
     """What the rollups and views were made for; anything that changes a stored sum or a view is in it."""
-    return "\n".join([VERSION, *ROLL_UP.values(), *map(_view, VIEWS)])
+    return "\n".join([VERSION, *ROLL_UP.values(), *map(_view, VIEWS), *views.TEXTS])
 
 
 async def installed(tx: Connection) -> bool:
@@ -259,6 +263,7 @@ async def install(tx: Connection) -> None:
         await tx.execute(_view(view))
         for comment in _comments(view):
             await tx.execute(comment)
+    await views.install(tx)
     await tx.execute(
         "INSERT INTO formulas (signature) VALUES ($1) "
         "ON CONFLICT (singleton) DO UPDATE SET signature = EXCLUDED.signature",
@@ -277,12 +282,13 @@ async def refill(tx: Connection) -> None:
 
 
 async def _list_formulas(tx: Connection) -> None:
+    listed: tuple[Metric | Derived, ...] = (*METRICS, *DERIVED)
     await tx.execute("DELETE FROM dim_formula")
     await tx.executemany(
         "INSERT INTO dim_formula (formula, version, name, kind, meaning) VALUES ($1, $2, $3, $4, $5)",
         [
             (metric.name, metric.version, name, kind, each.meaning.replace("''", "'"))
-            for metric in METRICS
+            for metric in listed
             for kind, named in (("sum", metric.sums), ("score", metric.scores))
             for name, each in named.items()
         ],

@@ -71,6 +71,7 @@ async def get_lineage(
 
 def _sums(request: pb.GetLineageRequest) -> set[str]:
     """Those that an event must add to; nothing named is all that there is."""
+    question.check_single(request.names, "names")
     question.names(request.names)
     named = set(request.names)
     return {

@@ -66,11 +66,13 @@ class Derived:
 
     name: str
     version: int
-    # A query: $1 tenant, $2 as known at this position, $3 customers (text[], NULL for all). The same
-    # arguments give the same rows whenever they are asked for. It gives the columns that facts share, from
+    # A query: $1 tenant, $2 as known at this position. The same arguments give the same rows whenever they
+    # are asked for. It gives the columns that facts share, from
     # tenant and event_position to correlation_id, without positions from and to, and those below.
     sql: str
     columns: Mapping[str, Column]
+    # What one row is. One sentence, without quotation marks.
+    meaning: str
     sums: Mapping[str, Sum]
     scores: Mapping[str, Score]
 

@@ -5,10 +5,11 @@ the live one: so, where the live one stands still for a moment, both come to the
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 import asyncpg
 import grpc
@@ -99,22 +100,6 @@ SELECT relation,
 """
 
 meter = metrics.get_meter("touchledger")
-lag_events = meter.create_gauge(
-    "touchledger.projection.lag", unit="{event}", description="Events that are not projected yet."
-)
-lag_seconds = meter.create_gauge(
-    "touchledger.projection.lag.time",
-    unit="s",
-    description="How long ago the projected state was the journal's; 0 when nothing is missing.",
-)
-missing_positions = meter.create_gauge(
-    "touchledger.projection.missing",
-    unit="{position}",
-    description="Positions that the journal lacks. Any other number than 0 is an alarm.",
-)
-parked_events = meter.create_gauge(
-    "touchledger.projection.parked", unit="{event}", description="Events that are in no fact."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,11 +146,66 @@ class Comparison:
     compared_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """How far one model was at a moment, against the journal's own word of its head."""
+
+    standing: Standing
+    head: int
+    clock: datetime
+
+    @property
+    def lag(self) -> int:
+        return max(0, self.head - self.standing.checkpoint.number)
+
+    @property
+    def lag_seconds(self) -> float | None:
+        """None before the first page."""
+        if not self.lag:
+            return 0.0
+        recorded_at = self.standing.recorded_at
+        return max(0.0, (self.clock - recorded_at).total_seconds()) if recorded_at else None
+
+
+# Name, unit, description, value.
+GAUGES: tuple[tuple[str, str, str, Callable[[Measured], float | None]], ...] = (
+    (
+        "touchledger.projection.lag",
+        "{event}",
+        "Events that are not projected yet.",
+        lambda measured: measured.lag,
+    ),
+    (
+        "touchledger.projection.lag.time",
+        "s",
+        "How long ago the projected state was the journal's; 0 when nothing is missing.",
+        lambda measured: measured.lag_seconds,
+    ),
+    (
+        "touchledger.projection.missing",
+        "{position}",
+        "Positions that the journal lacks. Any other number than 0 is an alarm.",
+        lambda measured: measured.standing.missing,
+    ),
+    (
+        "touchledger.projection.parked",
+        "{event}",
+        "Events that are in no fact.",
+        lambda measured: measured.standing.parked,
+    ),
+)
+
+
 class Projections:
     def __init__(self, pool: Pool, source: Source) -> None:
         """The pool is for this alone, of two connections at least: a comparison takes a long time."""
         self._pool = pool
         self._source = source
+        self._measured: list[Measured] = []
+        for name, unit, description, value in GAUGES:
+            meter.create_observable_gauge(
+                name, [partial(self._observe, value)], unit=unit, description=description
+            )
 
     async def standings(self) -> list[Standing]:
         """Of every model that there is, the live one first."""
@@ -279,9 +319,22 @@ class Projections:
             with suppress(ServiceError, grpc.aio.AioRpcError, *DATABASE_AWAY):
                 standings = await self.standings()
                 ahead = await self._source.head()
-                for each in standings:
-                    _measure(each, head=ahead.head, clock=ahead.clock.ToDatetime(tzinfo=UTC))
+                clock = ahead.clock.ToDatetime(tzinfo=UTC)
+                # Nobody projects the previous one: its lag grows, and that is no alarm.
+                self._measured = [
+                    Measured(each, ahead.head.number, clock)
+                    for each in standings
+                    if NAMES[each.name] is not PREVIOUS
+                ]
             await asyncio.sleep(MEASURE_EVERY_SECONDS)
+
+    def _observe(
+        self, value: Callable[[Measured], float | None], _: metrics.CallbackOptions
+    ) -> Iterable[metrics.Observation]:
+        """Of the models that there are: a value that was set would stay when its model is gone."""
+        for each in self._measured:
+            if (found := value(each)) is not None:
+                yield metrics.Observation(found, {"projection": each.standing.name})
 
     async def _same_snapshot(self, reader: Connection) -> Position:
         """Gives the reader a snapshot in which both models are at one position."""
@@ -438,15 +491,3 @@ def _want_equal(comparison: Comparison | None) -> None:
 def _kept(row: asyncpg.Record) -> Comparison:
     position = Position(journal_id=row["journal_id"], number=row["position"])
     return Comparison(position, row["differing_rows"], row["compared_at"])
-
-
-def _measure(standing: Standing, *, head: Position, clock: datetime) -> None:
-    of = {"projection": standing.name}
-    lag = max(0, head.number - standing.checkpoint.number)
-    lag_events.set(lag, of)
-    missing_positions.set(standing.missing, of)
-    parked_events.set(standing.parked, of)
-    if not lag:
-        lag_seconds.set(0.0, of)
-    elif standing.recorded_at is not None:
-        lag_seconds.set(max(0.0, (clock - standing.recorded_at).total_seconds()), of)

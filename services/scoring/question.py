@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from google.protobuf.message import Message
 
 from services.chassis.errors import Malformed
-from services.scoring import formulas
+from services.scoring import derived, formulas
 from touchledger.v1 import scoring_pb2 as pb
 
 GLOB_CHARACTERS_MAX = 128
@@ -31,6 +31,8 @@ PAGE_TOKEN_CHARACTERS_MAX = 8192
 # What one page of facts, events or changes holds when the question doesn't say, and at most.
 PAGE_SIZE, PAGE_SIZE_MAX = 100, 1000
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+# The ends of a score's interval are named so.
+BOUND = re.compile("_(lo|hi)$")
 # Events occur in the years 1900 to 2999. Anything beyond means the same as these, and fits any zone and date.
 FIRST_MOMENT, LAST_MOMENT = datetime(1800, 1, 1, tzinfo=UTC), datetime(3100, 1, 1, tzinfo=UTC)
 
@@ -56,6 +58,9 @@ PERIODS = {
 }
 # Filters by value: each is a repeated field of a request, and a column.
 FILTERS = ("stage", "channel", "service_mode", "store", "source", "generation", "staff_group")
+# All that can be asked for: of single facts, then of several facts of a customer.
+SUMS = formulas.SUMS | derived.SUMS
+SCORES_SQL = formulas.SCORES_SQL | derived.SCORES_SQL
 # Always in an answer: no score without how many were asked and answered.
 BASE = ("interactions", "asked", "suppressed", "answered")
 
@@ -124,6 +129,11 @@ class Names:
         """The sums over all that the tenant has."""
         return tuple(sorted({name for score in self.scores for name in PARENTS_OF[score]}))
 
+    @property
+    def formula_version(self) -> str:
+        further = (f"{each.name}/{each.version}" for each in derived.of_sums(self.sums))
+        return " ".join([formulas.VERSION, *further])
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -140,13 +150,14 @@ def _words(sql: str) -> set[str]:
 
 # What each score is made of.
 SUMS_OF = {
-    name: tuple(each for each in formulas.SUMS if each in _words(score.sql))
-    for name, score in formulas.SCORES_SQL.items()
+    name: tuple(each for each in SUMS if each in _words(score.sql))
+    for name, score in SCORES_SQL.items()
 }
 PARENTS_OF = {
     name: tuple(each for each in formulas.SUMS if f"parent_{each}" in _words(score.sql))
-    for name, score in formulas.SCORES_SQL.items()
+    for name, score in SCORES_SQL.items()
 }
+# What rollups hold the sums of: nobody pays for a scan of facts who didn't ask for it.
 EVERYTHING = Names(tuple(formulas.SUMS), tuple(formulas.SCORES_SQL))
 
 
@@ -186,21 +197,40 @@ def _keys(groups: Iterable[Any], name: str) -> tuple[str, ...]:
 
 
 def names(asked: Iterable[str]) -> Names:
-    """What was asked for, with what it is made of; everything when nothing was named."""
+    """What was asked for, with what it is made of and its interval; EVERYTHING when nothing was named."""
     wanted = list(asked)
     if not wanted:
         return EVERYTHING
-    if len(wanted) > len(formulas.SUMS) + len(formulas.SCORES_SQL):
+    if len(wanted) > len(SUMS) + len(SCORES_SQL):
         raise Malformed("each name once", field="names", got=f"{len(wanted)} names")
     for name in wanted:
-        if name not in formulas.SUMS and name not in formulas.SCORES_SQL:
+        if name not in SUMS and name not in SCORES_SQL:
             raise Malformed("a count, sum or score", field="names", got=repr(name[:64]))
-    scores = tuple(name for name in formulas.SCORES_SQL if name in wanted)
+    scores = tuple(name for name in SCORES_SQL if {name, BOUND.sub("", name)} & {*wanted})
     needed = {*BASE, *wanted, *(each for score in scores for each in SUMS_OF[score])}
-    return Names(tuple(name for name in formulas.SUMS if name in needed), scores)
+    # How many are pending belongs to what is told of the others.
+    needed |= {
+        name
+        for each in derived.of_sums(needed)
+        for name, made in each.sums.items()
+        if made.type == "bigint"
+    }
+    return Names(tuple(name for name in SUMS if name in needed), scores)
+
+
+def check_single(asked: Iterable[str], field_name: str) -> None:
+    """For what is told of single facts alone."""
+    for name in asked:
+        if name in derived.SUMS or name in derived.SCORES_SQL:
+            raise Malformed(
+                "a name of single facts: GetScores and GetSeries alone tell of those made of several",
+                field=field_name,
+                got=name,
+            )
 
 
 def score_name(name: str, field_name: str) -> str:
+    check_single([name], field_name)
     if name not in formulas.SCORES_SQL:
         raise Malformed("the name of a score", field=field_name, got=repr(name[:64]))
     return name

@@ -1,6 +1,6 @@
 """The SQL of scores: of any grouping and filter, as known at any position, always from the same sums.
 
-There are three ways to the same sums, and a test holds them equal:
+There are three ways to the same sums of single facts, and a test holds them equal:
 
 * Current: from the rollups, the coarsest that has the keys. A range of days is whole months (or weeks), and
   what is left of it in days; a moment within a day scans the facts of the days around it.
@@ -8,20 +8,24 @@ There are three ways to the same sums, and a test holds them equal:
 * Scan: the facts as known at the position, where the tail is longer, or profiles of customers or staff have
   changed since and are asked for.
 
+Sums over facts that are made of several facts (derived/) are worked out from all facts as known at the
+position, whatever the way of the others is. Filters say which of them count, and not what they are made of.
+
 Statements are put together from literals of this module and of the metrics; what comes over the wire is an
 argument, never text.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import Enum
 from typing import Any
 
-from services.scoring import formulas
+from services.scoring import derived, formulas
 from services.scoring.attributes import CUSTOMERS, STAFF, WITH_ATTRIBUTES, known_at
 from services.scoring.decayed import decayed as csat_decayed
-from services.scoring.question import Bound, Cell, Names
+from services.scoring.metric import Derived
+from services.scoring.question import SCORES_SQL, SUMS, Bound, Cell, Names
 
 DAY = timedelta(days=1)
 # Between the keys of a group; no name has it.
@@ -88,7 +92,7 @@ def scores(
 
     after: the keys of the last group before.
     """
-    arguments = Arguments()
+    arguments = _arguments(at, names.sums)
     order = _order(keys)
     beyond = ""
     if after:
@@ -105,12 +109,14 @@ SELECT {_listed(keys, names.sums)}{_scores_of(names.scores)}
     return text, arguments
 
 
-def extent(at: At, keys: Sequence[str], cell: Cell) -> tuple[str, Arguments]:
+def extent(at: At, keys: Sequence[str], cell: Cell, names: Names) -> tuple[str, Arguments]:
     """The first and the last period in which there is anything: the last key is the period."""
-    arguments = Arguments()
+    # Of single facts, any is something.
+    sums = [name for name in names.sums if name in derived.SUMS]
+    arguments = _arguments(at, sums)
     period = keys[-1]
     text = f"""
-{_cells(at, (period,), cell, (), arguments)}
+{_cells(at, (period,), cell, sums, arguments)}
 SELECT min({period}) AS first, max({period}) AS last FROM cells
 """  # noqa: S608  # see the module's first lines
     return text, arguments
@@ -120,7 +126,7 @@ def series(
     at: At, keys: Sequence[str], cell: Cell, names: Names, *, skip: int, limit: int
 ) -> tuple[str, Arguments]:
     """As scores(), of so many series after some, each with its place: the last key is the period."""
-    arguments = Arguments()
+    arguments = _arguments(at, names.sums)
     apart, order = _order(keys[:-1]), _order(keys)
     told = f"place > {arguments(skip, 'bigint')} AND place <= {arguments(skip + limit, 'bigint')}"
     text = f"""
@@ -169,6 +175,11 @@ SELECT {listed} FROM (SELECT) AS one{_parent(at, cell, parents, arguments)}
     return text, arguments
 
 
+def _arguments(at: At, sums: Sequence[str]) -> Arguments:
+    """The first two are those of derived facts, where any is asked for."""
+    return Arguments([at.tenant, at.position] if derived.of_sums(sums) else [])
+
+
 def _order(keys: Sequence[str]) -> str:
     # The same order whatever the database's collation is.
     return ", ".join(key if key in PERIODS else f'{key} COLLATE "C"' for key in keys)
@@ -179,7 +190,7 @@ def _listed(keys: Sequence[str], sums: Sequence[str]) -> str:
 
 
 def _scores_of(scores: Sequence[str]) -> str:
-    return "".join(f", {formulas.SCORES_SQL[name].sql} AS {name}" for name in scores)
+    return "".join(f", {SCORES_SQL[name].sql} AS {name}" for name in scores)
 
 
 def _cells(
@@ -193,16 +204,31 @@ def _cells(
     order: str = "",
     limit: int | None = None,
 ) -> str:
-    added = "".join(f", sum({name})::{formulas.SUMS[name].type} AS {name}" for name in sums)
+    added = "".join(f", sum({name})::{SUMS[name].type} AS {name}" for name in sums)
     grouped = f" GROUP BY {', '.join(keys)}" if keys else ""
     listed = ", ".join(keys) + ", " if keys else ""
-    parts = "\n  UNION ALL ".join(_parts(at, keys, cell, sums, arguments))
+    parts = _parts(at, keys, cell, sums, arguments)
+    moments = ""
+    if asked := derived.of_sums(sums):
+        moments = f"moments AS MATERIALIZED ({derived.moments(_end(cell, arguments))}), "
+        facts = Facts(at, keys, cell, sums, arguments)
+        parts += [facts.derived(each) for each in asked]
+    all_parts = "\n  UNION ALL ".join(parts)
     return f"""
-WITH parts AS ({parts}
+WITH {moments}parts AS ({all_parts}
 ), cells AS (
   SELECT {listed}sum(facts) AS facts{added} FROM parts{grouped} HAVING sum(facts) <> 0{beyond}
 {f" ORDER BY {order}" if order else ""}{f" LIMIT {arguments(limit, 'bigint')}" if limit else ""}
 )"""  # noqa: S608  # see the module's first lines
+
+
+def _end(cell: Cell, arguments: Arguments) -> str:
+    """The moment at which the range of time ends, as SQL; $1 is the tenant."""
+    if cell.occurred_before.day is None:
+        return arguments(cell.occurred_before.moment, "timestamptz")
+    day = arguments(cell.occurred_before.day, "date")
+    zone = "(SELECT reporting_zone FROM tenant WHERE tenant = $1)"
+    return f"({day}::timestamp AT TIME ZONE {zone})"
 
 
 def _parent(at: At, cell: Cell, parents: Sequence[str], arguments: Arguments) -> str:
@@ -313,7 +339,7 @@ class _Rollup:
             [
                 *(f"{sql} AS {key}" for sql, key in zip(keys, self._keys, strict=True)),
                 "facts",
-                *self._sums,
+                *(name if name in formulas.SUMS else f"0 AS {name}" for name in self._sums),
             ]
         )
         return f"SELECT {listed} FROM {rollup} WHERE {' AND '.join(where)}"  # noqa: S608  # see above
@@ -369,8 +395,15 @@ class Facts:
         return f"({source}) AS given{attributes}"
 
     def part(self, table: str, known: str, *, sign: str = "") -> str:
+        return self._added(self.of(table, known), formulas.sums_of(table), sign)
+
+    def derived(self, which: Derived) -> str:
+        known = f"(SELECT * FROM {self.of(f'({which.sql})', 'true')}) AS known"  # noqa: S608  # see above
+        own = {name: each.sql for name, each in which.sums.items()}
+        return self._added(f"{known} CROSS JOIN moments", own, "")
+
+    def _added(self, facts: str, own: Mapping[str, str], sign: str) -> str:
         keys = [PERIODS.get(key, key) for key in self._keys]
-        own = formulas.sums_of(table)
         listed = ", ".join(
             [
                 *(f"{sql} AS {key}" for sql, key in zip(keys, self._keys, strict=True)),
@@ -382,7 +415,7 @@ class Facts:
             ]
         )
         grouped = f" GROUP BY {', '.join(keys)}" if keys else ""
-        return f"SELECT {listed} FROM {self.of(table, known)}{grouped}"  # noqa: S608  # see above
+        return f"SELECT {listed} FROM {facts}{grouped}"  # noqa: S608  # see above
 
 
 def with_attributes_then(tenant: str, position: str) -> str:

@@ -10,6 +10,7 @@ import structlog
 
 from services.chassis.postgres import Connection, Pool, Unsuitable
 from services.scoring import attributes, definitions, formulas, models
+from services.scoring.binary_copy import copy
 from services.scoring.facts import (
     EVENT_COLUMNS,
     FIRST_DAY,
@@ -21,11 +22,14 @@ from services.scoring.facts import (
     Key,
     Settled,
     columns,
+    parked_lineage,
+    put_together,
     read,
     settle,
 )
 from services.scoring.models import LIVE, Model
 from services.scoring.reporting_day import ReportingDays
+from services.scoring.source import PAGE_EVENTS_MAX
 from touchledger.v1.journal_pb2 import Position, RecordedEvent
 
 log = structlog.get_logger()
@@ -49,6 +53,9 @@ SELECT e.tenant, e.source, e.event_id, e.position, e.topic
   FROM event e
   JOIN unnest($1::text[], $2::text[], $3::text[]) AS k (tenant, source, event_id)
     ON (e.tenant, e.source, e.event_id) = (k.tenant, k.source, k.event_id)
+"""
+ANY_CHANGED = """
+SELECT EXISTS (SELECT FROM changed_customer) OR EXISTS (SELECT FROM changed_staff)
 """
 ANY_WAITING = "SELECT EXISTS (SELECT FROM waiting_amendment)"
 TAKE_WAITING = """
@@ -206,14 +213,17 @@ class Scoreboard:
             if fence is not None:
                 await fence(tx)
             await self._advance(tx, progress)
-            tenants = sorted({event.tenant for event in events})
+            tenants = sorted(facts.zones if facts else {event.tenant for event in events})
             await self._know(tx, tenants)
             days = {tenant: self._days[tenant] for tenant in tenants}
             # Another zone may have been declared since they were read.
             if facts is None or facts.zones != {name: each.zone for name, each in days.items()}:
                 facts = columns(events, days)
-            profiles_ended = await self._write(tx, facts, progress)
-            await self._roll_up(tx, facts, progress, tenants, profiles_ended)
+            near = progress.head - progress.to <= PAGE_EVENTS_MAX
+            if near or any(facts.rows[table] for table in PROFILES):
+                await models.make_lookups(tx)
+            ended = await self._write(tx, facts)
+            await self._roll_up(tx, facts, progress, tenants, ended)
 
     async def park(
         self, event: RecordedEvent, reason: str, progress: Progress, *, fence: Fence | None = None
@@ -224,10 +234,7 @@ class Scoreboard:
                 await fence(tx)
             await self._advance(tx, progress)
             await self._know(tx, [event.tenant])
-            recorded_at = progress.recorded_at
-            lineage = [event.tenant, event.position, event.source, f"parked at {event.position}"]
-            rest = [event.topic, None, recorded_at, None, None, None]
-            await _copy(tx, "event", EVENT_COLUMNS, [lineage + rest])
+            await copy(tx, "event", EVENT_COLUMNS, [parked_lineage(event)])
             parked = (event.tenant, event.position, reason)
             await _copy(tx, "parked_event", ("tenant", "position", "reason"), [parked])
 
@@ -254,7 +261,7 @@ class Scoreboard:
             if known is None or known.zone != row["reporting_zone"]:
                 self._days[row["tenant"]] = ReportingDays(row["reporting_zone"])
 
-    async def _write(self, tx: Connection, facts: Facts, progress: Progress) -> bool:
+    async def _write(self, tx: Connection, facts: Facts) -> bool:
         """Writes the page's rows, and says whether stored facts ended."""
         settled = await self._settle(tx, facts)
         for update in END_FACTS.values() if settled.endings else ():
@@ -264,9 +271,10 @@ class Scoreboard:
             await tx.execute(NEW_TOUCHPOINTS, *zip(*named, strict=True))
         if facts.unusual_days:
             await tx.execute(NEW_DAYS, sorted(facts.unusual_days))
-        await _copy(tx, "event", EVENT_COLUMNS, facts.events)
+        await copy(tx, "event", EVENT_COLUMNS, (row for *_, row in facts.events))
         for table, names in TABLES.items():
-            await _copy(tx, table, names, facts.rows[table])
+            if rows := facts.rows[table]:
+                await copy(tx, table, names, put_together(rows))
         await _copy(tx, "parked_event", ("tenant", "position", "reason"), facts.parked)
         await _copy(
             tx,
@@ -293,24 +301,28 @@ class Scoreboard:
         page = (progress.after, progress.to, tenants)
         # Within the page a fact may have ended, too.
         touched = [table for table in formulas.SUMMED if ended or facts.rows[table]]
-        if not (ended or any(facts.rows[table] for table in PROFILES)):
-            for table in touched:
-                await tx.execute(formulas.ROLL_UP[table], *page)
-        else:
+        if ended or any(facts.rows[table] for table in PROFILES):
             await attributes.note_changed(tx, after=progress.after, to=progress.to, tenants=tenants)
-            for statement in formulas.TAKE_OUT_MOVED.values():
-                await tx.execute(statement, progress.after)
-            await attributes.renew(tx, position=progress.to)
-            for statement in formulas.PUT_IN_MOVED.values():
-                await tx.execute(statement, progress.to)
-            for table in touched:
-                await tx.execute(formulas.ROLL_UP_UNMOVED[table], *page)
-        await formulas.remove_empty(tx)
+            if await tx.fetchval(ANY_CHANGED):
+                for statement in formulas.TAKE_OUT_MOVED.values():
+                    await tx.execute(statement, progress.after)
+                await attributes.renew(tx, position=progress.to)
+                for statement in formulas.PUT_IN_MOVED.values():
+                    await tx.execute(statement, progress.to)
+                for table in touched:
+                    await tx.execute(formulas.ROLL_UP_UNMOVED[table], *page)
+                await formulas.remove_empty(tx)
+                return
+        roll_up = formulas.ROLL_UP if ended else formulas.ROLL_UP_BEGUN
+        for table in touched:
+            await tx.execute(roll_up[table], *page)
+        if ended:
+            await formulas.remove_empty(tx)
 
     async def _settle(self, tx: Connection, facts: Facts) -> Settled:
         arrived = []
         if await tx.fetchval(ANY_WAITING):
-            keys = [(row[0], row[2], row[3]) for row in facts.events]
+            keys = [each[:3] for each in facts.events]
             arrived = [
                 Amendment((row[0], row[1], row[2]), row["position"], read(row["event"]))
                 for row in await tx.fetch(TAKE_WAITING, *zip(*keys, strict=True))

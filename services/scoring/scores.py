@@ -7,7 +7,7 @@ from decimal import Decimal
 import asyncpg
 
 from services.chassis.errors import Malformed
-from services.scoring import formulas, question, score_query
+from services.scoring import question, score_query
 from services.scoring.answers import Answers
 from services.scoring.question import Names
 from touchledger.v1 import scoring_pb2 as pb
@@ -64,7 +64,7 @@ async def get_scores(
     return pb.GetScoresResponse(
         scores=groups,
         as_of_position=snapshot.as_of,
-        formula_version=formulas.VERSION + (f" {DECAYED_VERSION}" if decayed_on else ""),
+        formula_version=names.formula_version + (f" {DECAYED_VERSION}" if decayed_on else ""),
         reporting_zone=snapshot.zone,
         freshness=snapshot.freshness(),
         next_page_token=question.next_page(request, snapshot.position, last) if more else "",
@@ -86,8 +86,8 @@ def groups_max(keys: Sequence[str], names: Names) -> int:
 
 
 def told(rows: Iterable[asyncpg.Record], keys: Sequence[str], names: Names) -> Iterable[pb.Score]:
-    counts = [name for name in names.sums if formulas.SUMS[name].type == "bigint"]
-    sums = [name for name in names.sums if formulas.SUMS[name].type != "bigint"]
+    counts = [name for name in names.sums if question.SUMS[name].type == "bigint"]
+    sums = [name for name in names.sums if question.SUMS[name].type != "bigint"]
     for row in rows:
         values = {key: str(row[key]) for key in keys}
         yield pb.Score(

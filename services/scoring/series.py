@@ -7,7 +7,7 @@ from itertools import groupby
 import asyncpg
 
 from services.chassis.errors import Malformed
-from services.scoring import formulas, question, score_query
+from services.scoring import question, score_query
 from services.scoring.answers import Answers
 from services.scoring.question import Cell, Names
 from services.scoring.scores import NUMBERS_MAX, groups_max, told
@@ -28,7 +28,7 @@ async def get_series(
     async with answers.snapshot(tenant, request, position=page.position) as snapshot:
         here = cell.in_zone(snapshot.zone)
         at = await snapshot.at(keys, here)
-        [found] = await snapshot.fetch(*score_query.extent(at, keys, here))
+        [found] = await snapshot.fetch(*score_query.extent(at, keys, here, names))
         periods = _periods(keys[-1], here, found["first"], found["last"])
         size = min(page.size, _series_max(len(periods), keys, names))
         rows = await snapshot.fetch(
@@ -44,7 +44,7 @@ async def get_series(
     return pb.GetSeriesResponse(
         scores=_filled([row for row in rows if row["place"] <= skip + size], keys, names, periods),
         as_of_position=snapshot.as_of,
-        formula_version=formulas.VERSION,
+        formula_version=names.formula_version,
         reporting_zone=snapshot.zone,
         freshness=snapshot.freshness(),
         next_page_token=question.next_page(request, snapshot.position, [skip + size])
@@ -107,6 +107,6 @@ def _filled(
 
 
 def _nothing(keys: dict[str, str], names: Names) -> pb.Score:
-    counts = {name: 0 for name in names.sums if formulas.SUMS[name].type == "bigint"}
-    sums = {name: "0" for name in names.sums if formulas.SUMS[name].type != "bigint"}
+    counts = {name: 0 for name in names.sums if question.SUMS[name].type == "bigint"}
+    sums = {name: "0" for name in names.sums if question.SUMS[name].type != "bigint"}
     return pb.Score(group=" | ".join(keys.values()), keys=keys, counts=counts, sums=sums)

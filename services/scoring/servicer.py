@@ -61,7 +61,7 @@ class ScoringServicer(scoring_pb2_grpc.ScoringServiceServicer):
     ) -> pb.GetStatusResponse:
         # The checkpoint first: a head read before it could lie behind it.
         status = await self._answers.status(_tenant(context))
-        freshness = status.checkpoint
+        freshness, owner = status.checkpoint, status.projected_by
         head = (await self._source.head()).head
         if freshness["journal_id"] not in ("", head.journal_id):
             raise Conflict(
@@ -78,6 +78,8 @@ class ScoringServicer(scoring_pb2_grpc.ScoringServiceServicer):
             parked_events=status.parked,
             formula_version=formulas.VERSION,
             reporting_zone=status.zone,
+            projected_by=owner["owner"] if owner else "",
+            projected_by_since=owner["took_at"] if owner else None,
         )
 
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import grpc
 
 from services.chassis.errors import Exhausted, Malformed, Unavailable
+from services.scoring import question
 from services.scoring.answers import Answers
 from services.scoring.scores import get_scores
 from touchledger.v1 import scoring_pb2 as pb
@@ -93,6 +94,8 @@ def _check(asked: pb.GetScoresRequest) -> None:
     for name in ("page_size", "page_token"):
         if getattr(asked, name):
             raise Malformed("nothing: an answer is whole", field=f"question.{name}", got="one")
+    # Each page of the projection would have all facts scanned.
+    question.check_single(asked.names, "question.names")
 
 
 def _same(one: pb.GetScoresResponse, other: pb.GetScoresResponse) -> bool:

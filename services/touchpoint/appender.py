@@ -63,6 +63,8 @@ SELECT wanted.originator_id, last.tenant, last.originator_version
                  WHERE originator_id = wanted.originator_id
                  ORDER BY originator_version DESC LIMIT 1) AS last
 """
+# The lock of journal.take_turn(), for those who look before they take their turn.
+LOCK = "SELECT pg_advisory_xact_lock(7310114002)"
 JOURNAL_ID = "SELECT journal_id FROM journal.head"
 TAKE_TURN = "SELECT journal_id, position, recorded_at, chain FROM journal.take_turn()"
 SEAL = "CALL journal.seal($1, $2, $3, $4, $5)"
@@ -171,8 +173,9 @@ class Appender:
     ) -> list[Result]:
         """One result for each event, in order, once the new ones are durable.
 
-        Where the caller decides, its events must continue their streams: else VersionConflict, and `also` is
-        not called. What `also` raises is raised here, and nothing of the request is stored.
+        Where the caller decides, its events must continue their streams: else VersionConflict, and `also`,
+        which goes with decisions alone, is not called. What `also` raises is raised here, and nothing of the
+        request is stored.
         """
         if not len(rows):
             return []
@@ -272,19 +275,19 @@ class Appender:
     async def _commit(self, connection: Connection, requests: Sequence[Request]) -> None:
         ids = [each for request in requests for each in request.rows.originator_ids]
         while True:
-            plan = await self._plan(connection, requests, ids)
-            callbacks = [
-                request.also
-                for request, answer in zip(requests, plan.answers, strict=True)
-                if request.also and not isinstance(answer, VersionConflict)
-            ]
             try:
-                if callbacks:
+                if any(each.decides for each in requests):
+                    # Planned under the lock. Without it, of two processes that begin a stream, one at 0 and
+                    # the other at 1, the primary key would refuse neither.
                     async with connection.transaction():
+                        await connection.execute(LOCK)
+                        plan = await self._plan(connection, requests, ids)
                         first = await self._store(connection, plan)
-                        for also in callbacks:
-                            await also(connection)
+                        for request, answer in zip(requests, plan.answers, strict=True):
+                            if request.also and not isinstance(answer, VersionConflict):
+                                await request.also(connection)
                 else:
+                    plan = await self._plan(connection, requests, ids)
                     first = await self._store(connection, plan)
                 break
             except asyncpg.DataCorruptedError as error:

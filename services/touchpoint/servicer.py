@@ -12,11 +12,11 @@ import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.chassis.errors import Conflict, Exhausted, Malformed, outcome_of
-from services.chassis.wire import counting, varint
 from services.touchpoint.appender import Outcome, Result
 from services.touchpoint.decisions.decisions import SOURCE
 from services.touchpoint.identity import originator_ids, originator_ids_of, publisher
 from services.touchpoint.journal import PAGE_EVENTS_MAX, Filter, Journal, Page
+from services.touchpoint.recorded import recorded
 from services.touchpoint.row import Attempt, Rows, encode_columns, encode_many, joined
 from touchledger.v1 import journal_pb2, journal_pb2_grpc
 
@@ -297,11 +297,6 @@ def _moment(request: journal_pb2.AppendRequest, field: str) -> datetime | None:
 
 
 RECORDED = journal_pb2.AppendResult.STATUS_RECORDED
-# As on the wire: AppendResponse.results, and what an AppendResult has before its position.
-RESULTS = b"\x0a"
-STATUS_RECORDED = b"\x08" + varint(RECORDED) + b"\x10"
-# From so many on it pays to encode the results at once.
-MANY_RESULTS = 8
 STATUS = {
     Outcome.DUPLICATE: journal_pb2.AppendResult.STATUS_DUPLICATE,
     Outcome.ID_CONFLICT: journal_pb2.AppendResult.STATUS_CONFLICT,
@@ -316,25 +311,10 @@ def _appended(results: list[Result], journal_id: str) -> journal_pb2.AppendRespo
 
 def _fill(response: journal_pb2.AppendResponse, results: list[Result], journal_id: str) -> None:
     response.journal_id = journal_id
-    count = len(results)
-    if count >= MANY_RESULTS:
-        outcomes, positions = zip(*results, strict=True)
-        first = positions[0]
-        # Nearly always, and then they are encoded at once.
-        if outcomes.count(Outcome.RECORDED) == count and positions == (
-            *range(first, first + count),
-        ):
-            response.MergeFromString(counting(_before_position, first, count))
-            return
     # In place, and without a look-up for what nearly all are: half the time.
     add, recorded = response.results.add, Outcome.RECORDED
     for outcome, position in results:
         add(status=RECORDED if outcome is recorded else STATUS[outcome], position=position)
-
-
-def _before_position(size: int) -> bytes:
-    """A recorded AppendResult up to its position, which has so many bytes."""
-    return b"%b%b%b" % (RESULTS, varint(len(STATUS_RECORDED) + size), STATUS_RECORDED)
 
 
 def _filter(given: journal_pb2.Filter) -> Filter:
@@ -391,29 +371,15 @@ async def _send(context: grpc.aio.ServicerContext, response: journal_pb2.Subscri
 
 
 def _subscribed(page: Page, journal_id: str) -> journal_pb2.SubscribeResponse:
-    response = journal_pb2.SubscribeResponse(
-        journal_id=journal_id,
-        events=_recorded(page.events),
-        head=page.head,
-        scanned_to=page.scanned_to,
-    )
+    response = journal_pb2.SubscribeResponse.FromString(recorded(page.events))
+    response.journal_id = journal_id
+    response.head = page.head
+    response.scanned_to = page.scanned_to
     if page.caught_up:
         response.caught_up.position.journal_id = journal_id
         response.caught_up.position.number = page.head
     return response
 
 
-def _recorded(rows: Iterable[asyncpg.Record]) -> Iterator[journal_pb2.RecordedEvent]:
-    for row in rows:
-        yield journal_pb2.RecordedEvent(
-            position=row["notification_id"],
-            tenant=row["tenant"],
-            source=row["source"],
-            topic=row["topic"],
-            event=row["state"],
-            recorded_at=row["recorded_at"],
-            received_at=row["received_at"],
-            traceparent=row["traceparent"],
-            stream_id=row["originator_id"].bytes,
-            stream_version=row["originator_version"],
-        )
+def _recorded(rows: Iterable[asyncpg.Record]) -> Sequence[journal_pb2.RecordedEvent]:
+    return journal_pb2.SubscribeResponse.FromString(recorded(rows)).events

@@ -8,12 +8,11 @@ import structlog
 
 from services.chassis.errors import Corrupt
 from services.chassis.postgres import Pool
+from services.touchpoint.appender import LOCK
 from services.touchpoint.row import leaf
 from services.touchpoint.seal import NO_CHAIN, chain_of, root_of
 
 TO_SEAL = "SELECT to_seal AND chain = $1 FROM journal.head"
-# The lock of journal.take_turn(), which itself refuses a journal without a chain.
-LOCK = "SELECT pg_advisory_xact_lock(7310114002)"
 EVENTS = """
 SELECT notification_id, recorded_at, tenant, source, received_at, sent_at, traceparent,
        originator_id, originator_version, topic, content_digest, state_digest

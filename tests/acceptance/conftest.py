@@ -1,16 +1,15 @@
 """One system for the tests of this folder that do not harm it; who publishes has a tenant of his own."""
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support import real_orders
 from tests.support.up import Up, running_up, touchledger
 
-ROOT = Path(__file__).parent.parent.parent
 ZONE = "America/Sao_Paulo"
 
 
@@ -23,18 +22,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
 
 @pytest.fixture(scope="session")
 def orders() -> Path:
-    """The real orders' tables, which are no part of the repository."""
-    named = os.environ.get("TOUCHLEDGER_SHARED_DATA")
-    # Under a variable that names it, the shared data may be the folder itself or what holds it.
-    places = [Path(named), Path(named, "olist")] if named else []
-    places.append(ROOT.parent / "shared" / "data" / "olist")
-    for place in places:
-        if (place / "expected.json").is_file():
-            return place
-    pytest.skip(
-        "NO REAL ORDERS: the figures of the Olist sample are NOT checked; want orders.csv, expected.json "
-        f"and the others in {places[-1]}, or in a folder that TOUCHLEDGER_SHARED_DATA names"
-    )
+    return real_orders.folder()
 
 
 @pytest.fixture(scope="session")

@@ -52,8 +52,11 @@ class Newcomer:
 
     @property
     def environment(self) -> dict[str, str]:
+        # What a developer has set for the system, and what the make that runs the tests was told.
         ours = {
-            name: text for name, text in os.environ.items() if not name.startswith("TOUCHLEDGER_")
+            name: text
+            for name, text in os.environ.items()
+            if not name.startswith(("TOUCHLEDGER_", "MAKE", "MFLAGS")) and name != "ARGS"
         }
         return ours | FREE_PORTS | {"HOME": str(self.folder), "COLUMNS": "80"}
 

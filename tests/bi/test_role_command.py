@@ -145,7 +145,7 @@ def test_where_nothing_runs_the_command_says_how_to_start_it(tmp_path: Path) -> 
         done = touchledger("bi", *words, "--data", tmp_path, folder=tmp_path)
 
         assert 3 == done.returncode
-        assert f"start it with `touchledger up --data {tmp_path}`" in done.stderr
+        assert f"start one with `touchledger up --data {tmp_path}`" in done.stderr
 
 
 def test_an_admins_url_takes_the_place_of_the_data_folder(

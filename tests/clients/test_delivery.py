@@ -47,16 +47,16 @@ class Till:
         return await self.record_all([event(event_id=each) for each in event_ids])
 
     async def record_all(self, events: Sequence[events_pb2.Event]) -> list[str]:
-        return await self._do(self.client.record_all, events)  # type: ignore[no-any-return]
+        return await self._do(self.client.record_all, events)  # type: ignore[no-any-return]  # `_do` is of either client
 
     async def flush(self, seconds: float = FLUSH_SECONDS) -> bool:
-        return await self._do(self.client.flush, seconds)  # type: ignore[no-any-return]
+        return await self._do(self.client.flush, seconds)  # type: ignore[no-any-return]  # as above
 
     async def status(self) -> Status:
-        return await self._do(self.client.status)  # type: ignore[no-any-return]
+        return await self._do(self.client.status)  # type: ignore[no-any-return]  # as above
 
     async def rejected(self) -> list[Rejected]:
-        return await self._do(self.client.rejected)  # type: ignore[no-any-return]
+        return await self._do(self.client.rejected)  # type: ignore[no-any-return]  # as above
 
     async def close(self, seconds: float = 0.0) -> None:
         await self._do(self.client.close, seconds)
@@ -347,7 +347,7 @@ class Failed:
         return "as the test has it"
 
     def trailing_metadata(self) -> Sequence[tuple[str, bytes | str]]:
-        return Refusal(self.status, None, self.hint_seconds).status().trailing_metadata  # type: ignore[no-any-return]
+        return Refusal(self.status, None, self.hint_seconds).status().trailing_metadata  # type: ignore[no-any-return]  # grpc_status has no types
 
 
 def test_pauses_double_up_to_a_minute_and_begin_anew_after_a_success(tmp_path: Path) -> None:

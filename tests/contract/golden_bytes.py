@@ -175,9 +175,8 @@ def _stored(
     good = checked(event)
     assert isinstance(good, Good), good
     conceal(good, caller.tenant, KEYRING)
-    states = [each.SerializeToString(deterministic=True) for each in good.events]
     intakes = Intakes(caller.trust, adapter, received_at, event.occurred_at)
-    encoded = encoding.entries(good, states, caller.tenant, KEYRING, intakes)
+    encoded = encoding.entries(good, caller.tenant, KEYRING, intakes)
     [entry] = AppendRequest.FromString(encoded).entries
     [derived] = originator_ids(caller.tenant, caller.source, [entry.event_id])
     return {

@@ -3,28 +3,22 @@
 The services run as in `make bench/gateway`, with the limits of callers that they have by default.
 """
 
-import argparse
 import asyncio
 import json
 import os
 import secrets
 import sys
-import tempfile
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import psutil
-import uvloop
 
-from bench import report
-from bench.journal import DISK, say
-from bench.place import Place, place
+from bench import command, report
+from bench.command import say
+from bench.place import Place
 from bench.report import Goal
 from bench.stores import gateway
 from bench.stores.gateway import SECRET, Gateway
-from services.chassis import logs
-from services.cli.stop_signals import StopRequested, StopSignals
 from services.gateway.access import PUBLISH
 from services.gateway.keyring import Keyring
 from tests.overload.calm import POSTS_PER_SECOND
@@ -133,7 +127,7 @@ def _gateway_rss_mb() -> int:
 
 
 async def measured(here: Place, scale: float) -> tuple[list[Row], list[Goal]]:
-    say(await here.prepare())
+    say(await here.prepare(share=min(scale, 1.0)))
     async with gateway.opened(here) as target:
         # As any caller has them.
         keys = {tenant: await _new_key(here, tenant) for tenant in ("flood", "calm")}
@@ -223,30 +217,12 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="make overload ARGS=…", description=__doc__)
-    parser.add_argument(
+    given = command.parser("overload", __doc__)
+    given.add_argument(
         "--scale", type=float, default=1.0, help="of the seconds of all phases, some 100 together"
     )
-    parser.add_argument("--folder", type=Path, default=DISK, help="on a disk (%(default)s)")
-    parser.add_argument("--json", action="store_true", help="rows and goals alone on stdout")
-    options = parser.parse_args()
-    logs.configure("overload")
-    stop = StopSignals()
-    try:
-        with (
-            stop,
-            tempfile.TemporaryDirectory(
-                prefix="touchledger-overload-", dir=options.folder
-            ) as folder,
-            place(Path(folder), stop.pause) as here,
-        ):
-            rows, reached = uvloop.run(stop.watch(measured(here, options.scale)))
-    except StopRequested:
-        raise SystemExit("stopped") from None
-    if options.json:
-        print(report.as_json([asdict(row) for row in rows], reached))
-    else:
-        print(f"\n{rows_table(rows)}\n\n{report.goals_table(reached)}")
+    options = given.parse_args()
+    command.run(options, lambda here: measured(here, options.scale), rows_table)
 
 
 if __name__ == "__main__":

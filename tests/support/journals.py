@@ -42,9 +42,13 @@ def journal_of(*events: pb.Event, tenant: str = "default") -> list[RecordedEvent
 
 
 async def project(
-    scoreboard: Scoreboard, journal: Sequence[RecordedEvent], *, page_events: int = 1000
+    scoreboard: Scoreboard,
+    journal: Sequence[RecordedEvent],
+    *,
+    page_events: int = 1000,
+    head: int | None = None,
 ) -> None:
-    """Projects the whole journal in pages of this size."""
+    """Projects these events in pages of this size; head: of the journal, if they are not all of it."""
     for start in range(0, len(journal), page_events):
         page = journal[start : start + page_events]
         progress = Progress(
@@ -53,6 +57,6 @@ async def project(
             to=page[-1].position,
             events=len(page),
             recorded_at=page[-1].recorded_at.ToDatetime(tzinfo=UTC),
-            head=journal[-1].position,
+            head=head or journal[-1].position,
         )
         await scoreboard.project(page, progress)

@@ -23,7 +23,7 @@ def folder() -> Path:
         if (place / "expected.json").is_file():
             return place
     pytest.skip(
-        "NO REAL ORDERS: the alarms of the Olist sample are NOT checked; want orders.csv, expected.json "
+        "NO REAL ORDERS: the figures of the Olist sample are NOT checked; want orders.csv, expected.json "
         f"and the others in {places[-1]}, or in a folder that TOUCHLEDGER_SHARED_DATA names"
     )
 

@@ -202,7 +202,7 @@ class GetStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetStatusResponse(_message.Message):
-    __slots__ = ("head", "checkpoint", "lag", "missing_positions", "checkpoint_recorded_at", "events", "waiting_amendments", "parked_events", "formula_version", "reporting_zone")
+    __slots__ = ("head", "checkpoint", "lag", "missing_positions", "checkpoint_recorded_at", "events", "waiting_amendments", "parked_events", "formula_version", "reporting_zone", "projected_by", "projected_by_since")
     class EventsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -220,6 +220,8 @@ class GetStatusResponse(_message.Message):
     PARKED_EVENTS_FIELD_NUMBER: _ClassVar[int]
     FORMULA_VERSION_FIELD_NUMBER: _ClassVar[int]
     REPORTING_ZONE_FIELD_NUMBER: _ClassVar[int]
+    PROJECTED_BY_FIELD_NUMBER: _ClassVar[int]
+    PROJECTED_BY_SINCE_FIELD_NUMBER: _ClassVar[int]
     head: _journal_pb2.Position
     checkpoint: _journal_pb2.Position
     lag: int
@@ -230,7 +232,9 @@ class GetStatusResponse(_message.Message):
     parked_events: int
     formula_version: str
     reporting_zone: str
-    def __init__(self, head: _Optional[_Union[_journal_pb2.Position, _Mapping]] = ..., checkpoint: _Optional[_Union[_journal_pb2.Position, _Mapping]] = ..., lag: _Optional[int] = ..., missing_positions: _Optional[int] = ..., checkpoint_recorded_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., events: _Optional[_Mapping[str, int]] = ..., waiting_amendments: _Optional[int] = ..., parked_events: _Optional[int] = ..., formula_version: _Optional[str] = ..., reporting_zone: _Optional[str] = ...) -> None: ...
+    projected_by: str
+    projected_by_since: _timestamp_pb2.Timestamp
+    def __init__(self, head: _Optional[_Union[_journal_pb2.Position, _Mapping]] = ..., checkpoint: _Optional[_Union[_journal_pb2.Position, _Mapping]] = ..., lag: _Optional[int] = ..., missing_positions: _Optional[int] = ..., checkpoint_recorded_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., events: _Optional[_Mapping[str, int]] = ..., waiting_amendments: _Optional[int] = ..., parked_events: _Optional[int] = ..., formula_version: _Optional[str] = ..., reporting_zone: _Optional[str] = ..., projected_by: _Optional[str] = ..., projected_by_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class GetSeriesRequest(_message.Message):
     __slots__ = ("period", "touchpoint_glob", "occurred_before_time", "occurred_before_date", "as_of_position", "as_of_time", "as_of_date", "groups", "stage", "channel", "service_mode", "store", "source", "generation", "staff_group", "occurred_from_time", "occurred_from_date", "names", "at_least_position", "page_size", "page_token")

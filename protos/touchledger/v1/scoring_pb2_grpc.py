@@ -90,8 +90,6 @@ class ScoringServiceServicer:
 
     def GetScores(self, request, context):
         """Scores per group, exact as of a position or a time.
-        Errors: INVALID_ARGUMENT, UNAUTHENTICATED, PERMISSION_DENIED, FAILED_PRECONDITION (as_of_position is of
-        another journal or ahead of the projection), UNAVAILABLE with RetryInfo.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

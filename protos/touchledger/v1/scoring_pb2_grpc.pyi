@@ -41,10 +41,7 @@ class ScoringServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ScoringServiceAsyncStub: ...
     GetScores: _grpc.UnaryUnaryMultiCallable[_scoring_pb2.GetScoresRequest, _scoring_pb2.GetScoresResponse]
-    """Scores per group, exact as of a position or a time.
-    Errors: INVALID_ARGUMENT, UNAUTHENTICATED, PERMISSION_DENIED, FAILED_PRECONDITION (as_of_position is of
-    another journal or ahead of the projection), UNAVAILABLE with RetryInfo.
-    """
+    """Scores per group, exact as of a position or a time."""
     GetStatus: _grpc.UnaryUnaryMultiCallable[_scoring_pb2.GetStatusRequest, _scoring_pb2.GetStatusResponse]
     """How far the projection is.
     Errors: UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE with RetryInfo.
@@ -81,10 +78,7 @@ class ScoringServiceAsyncStub(ScoringServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetScores: _aio.UnaryUnaryMultiCallable[_scoring_pb2.GetScoresRequest, _scoring_pb2.GetScoresResponse]  # type: ignore[assignment]
-    """Scores per group, exact as of a position or a time.
-    Errors: INVALID_ARGUMENT, UNAUTHENTICATED, PERMISSION_DENIED, FAILED_PRECONDITION (as_of_position is of
-    another journal or ahead of the projection), UNAVAILABLE with RetryInfo.
-    """
+    """Scores per group, exact as of a position or a time."""
     GetStatus: _aio.UnaryUnaryMultiCallable[_scoring_pb2.GetStatusRequest, _scoring_pb2.GetStatusResponse]  # type: ignore[assignment]
     """How far the projection is.
     Errors: UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE with RetryInfo.
@@ -124,10 +118,7 @@ class ScoringServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _scoring_pb2.GetScoresRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_scoring_pb2.GetScoresResponse, _abc.Awaitable[_scoring_pb2.GetScoresResponse]]:
-        """Scores per group, exact as of a position or a time.
-        Errors: INVALID_ARGUMENT, UNAUTHENTICATED, PERMISSION_DENIED, FAILED_PRECONDITION (as_of_position is of
-        another journal or ahead of the projection), UNAVAILABLE with RetryInfo.
-        """
+        """Scores per group, exact as of a position or a time."""
 
     @_abc_1.abstractmethod
     def GetStatus(

@@ -21,7 +21,7 @@ DELIVERIES = """
 SELECT d.number, a.alert_id, d.state, d.attempts, d.last_result, d.due_at, d.tried_at
   FROM scoring.alert_delivery d
   JOIN scoring.alert a USING (tenant, number)
- WHERE tenant = $1 AND ($2 = 0 OR number < $2)
+ WHERE tenant = $1 AND ($2::bigint = 0 OR number < $2)
  ORDER BY number DESC LIMIT $3
 """
 STATES = {

@@ -11,7 +11,8 @@ from services.scoring.alerts.run_length import RunLength
 # More charts than this would take minutes; these groups are named by publishers.
 GROUPS_MAX = 1000
 DAYS_PER_YEAR = 365.2425
-# Markov chains take up to half a second each, so charts of like size share one.
+# Markov chains take a tenth of a second each, and a second for the least weight: charts of like size share
+# one.
 CHAINS_MAX = 8
 
 

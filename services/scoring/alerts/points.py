@@ -150,6 +150,12 @@ class Points:
         self, tenant: str, rule: Rule, moments: list[Moment], *, seconds: float
     ) -> list[list[Delta]]:
         """For each moment, what has changed since the one before; for the first, since the beginning."""
+        for field in ("part", "whole"):
+            # Of a later release, before a way back.
+            if (count := getattr(rule.message, field)) not in COUNTS:
+                raise Malformed(
+                    "a count that this release knows", field=f"rule.{field}", got=repr(count)
+                )
         by_request = rule.message.dated_by == pb.ALERT_DATED_BY_REQUEST
         group = GROUPS[rule.message.group_by]
         only = [getattr(rule.message, name) for name in FILTERS]

@@ -21,6 +21,9 @@ SIGMAS_MIN, SIGMAS_MAX = 1.0, 6.0
 TAIL_MAX = 0.1
 # An average of a hundred periods.
 WEIGHT_MIN = 0.01
+# No chart tells shares apart that are nearer to 0 or 1. Far nearer, a period's variance is rounded to 0, and
+# nothing can be judged by it.
+P0_MIN = 1e-6
 # A rule over more periods than this would watch 27 years of days.
 PERIODS_MAX = 10_000
 
@@ -218,8 +221,8 @@ def _check_center(rule: pb.AlertRule) -> None:
             )
         rule.starts_on = rule.starts_on or f"{first}"
     elif center == "p0":
-        if not 0 < rule.p0 < 1:
-            raise _malformed("p0", "above 0, below 1", f"{rule.p0:g}")
+        if not P0_MIN <= rule.p0 <= 1 - P0_MIN:
+            raise _malformed("p0", f"{P0_MIN:f} to {1 - P0_MIN:f}", f"{rule.p0:g}")
     else:
         raise _malformed("baseline", "a baseline or p0", "neither")
     _day(rule.starts_on, "starts_on")

@@ -72,7 +72,7 @@ class AlertServicer(alerts_pb2_grpc.AlertServiceServicer):
     async def BackTest(
         self, request: pb.BackTestRequest, context: grpc.aio.ServicerContext
     ) -> pb.BackTestResponse:
-        if request.WhichOneof("tested") == "name":
+        if request.WhichOneof("tested") != "rule":
             _name(request.name)
         return await self._back_tests.run(_tenant(context), request)
 

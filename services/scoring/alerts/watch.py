@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 
 import structlog
 
-from services.chassis.errors import DATABASE_AWAY, translate
+from services.chassis.errors import DATABASE_AWAY, Malformed, translate
 from services.chassis.postgres import Connection, Pool
 from services.scoring import lease
 from services.scoring.alerts.figures import GROUPS_MAX, figures
@@ -153,7 +153,7 @@ class Watch:
                 told={key: nth for key, (nth, _) in told.items()},
                 seconds=SCAN_SECONDS_MAX,
             )
-        except (TooManyGroups, TimeoutError) as error:
+        except (TooManyGroups, Malformed, TimeoutError) as error:
             await self._note_trouble(kept, error)
             return
         if (await self._points.known()).position < moments[-1].position:
@@ -194,11 +194,12 @@ class Watch:
         log.info("alerts", rule=kept.name, alerts=len(rows), last=last + len(rows))
 
     async def _note_trouble(self, kept: Kept, error: Exception) -> None:
-        trouble = (
-            f"more than {GROUPS_MAX} groups"
-            if isinstance(error, TooManyGroups)
-            else f"reading its facts takes more than {SCAN_SECONDS_MAX:.0f} s"
-        )
+        if isinstance(error, TooManyGroups):
+            trouble = f"more than {GROUPS_MAX} groups"
+        elif isinstance(error, Malformed):
+            trouble = str(error)
+        else:
+            trouble = f"reading its facts takes more than {SCAN_SECONDS_MAX:.0f} s"
         log.error("alert rule stands still", rule=kept.name, reason=trouble)
         who = kept.tenant, kept.name, kept.version
         self._in_trouble[who] = asyncio.get_running_loop().time() + TROUBLE_SECONDS

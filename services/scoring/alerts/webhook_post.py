@@ -12,7 +12,9 @@ import json
 import re
 import socket
 import ssl
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
@@ -23,6 +25,10 @@ ATTEMPT_SECONDS_MAX = 10.0
 HEAD_BYTES_MAX = 16 * 1024
 INTERIM_ANSWERS_MAX = 3
 SECRET_BYTES_MIN, SECRET_BYTES_MAX = 24, 64
+# Names are looked up in threads, and one that nobody answers for takes half a minute, whatever was given up
+# meanwhile. In the loop's own threads that would keep the projection from reading its pages.
+LOOK_UPS_MAX = 4
+look_ups = ThreadPoolExecutor(LOOK_UPS_MAX, thread_name_prefix="look up webhook")
 URL = re.compile(r"https?://[\x21-\x7e]{1,2000}", re.ASCII)
 STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})[ \r]")
 
@@ -64,7 +70,9 @@ def _webhook(*, url: str, secret: str) -> Webhook:
         or not parts.hostname
         or parts.username is not None
         or parts.fragment
-        or (parts.port or 1) < 1
+        or parts.port == 0
+        # What the look-up would refuse later: a label of more than 63 characters, or an empty one.
+        or not parts.hostname.encode("idna")
         or (parts.scheme != "https" and not _is_loopback(parts.hostname))
     ):
         raise ValueError
@@ -114,8 +122,9 @@ def signature(secret: bytes, message_id: str, seconds: int, body: bytes) -> str:
 async def _address(parts: SplitResult, *, private_addresses: bool) -> str:
     """Where the name leads; the connection goes there and the name is not looked up again."""
     assert parts.hostname is not None
-    found = await asyncio.get_running_loop().getaddrinfo(
-        parts.hostname, _port(parts), type=socket.SOCK_STREAM
+    found = await asyncio.get_running_loop().run_in_executor(
+        look_ups,
+        partial(socket.getaddrinfo, parts.hostname, _port(parts), type=socket.SOCK_STREAM),
     )
     addresses = [str(each[4][0]) for each in found]
     allowed = [
@@ -139,10 +148,14 @@ def is_public(address: str) -> bool:
             return is_public(str(inner))
         if parsed in NAT64:
             return is_public(str(ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF)))
+        return parsed.is_global and parsed in GLOBAL_UNICAST
     return parsed.is_global and not parsed.is_multicast
 
 
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+# All that IPv6 routes between networks. What else is not said to be private may lead inside all the same:
+# site-local addresses, a network's own NAT64, and older forms of IPv4 addresses.
+GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 
 
 def _is_loopback(host: str) -> bool:

@@ -18,7 +18,7 @@ WITH expectation AS (
   SELECT f.*
     FROM fact_expectation f
    WHERE f.tenant = $1 AND f.from_position <= $2 AND (f.to_position IS NULL OR f.to_position > $2)
-     AND f.customer IS NOT NULL AND ($3::text[] IS NULL OR f.customer = ANY($3)) AND f.metric IS NOT NULL
+     AND f.customer IS NOT NULL AND f.metric IS NOT NULL
 ), answer AS (
   SELECT f.*, coalesce(
            (SELECT max(i.occurred_at)
@@ -82,6 +82,7 @@ disconfirmation = Derived(
         "met": Column("boolean", "The answer is as good as expected, or better."),
         "exceeded": Column("boolean", "The answer is better than expected."),
     },
+    meaning="An answer that an expectation stands against, which was stated before the experience.",
     sums={
         "expectations_compared": Sum(
             f"count(*) FILTER (WHERE {WHOLE})", "Answers that an expectation stands against."

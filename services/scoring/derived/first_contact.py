@@ -26,7 +26,7 @@ WITH contact AS (
          CASE WHEN f.correlation_id IS NULL THEN f.touchpoint END AS touchpoint_of_issue
     FROM fact_interaction f
    WHERE f.tenant = $1 AND f.from_position <= $2 AND (f.to_position IS NULL OR f.to_position > $2)
-     AND f.customer IS NOT NULL AND ($3::text[] IS NULL OR f.customer = ANY($3)) AND f.stage = 'service'
+     AND f.customer IS NOT NULL AND f.stage = 'service'
 ), ordered AS (
   SELECT *, row_number() OVER issue AS place,
          (occurred_at < lag(occurred_at) OVER issue + {WINDOW}) IS NOT TRUE AS is_first
@@ -72,6 +72,7 @@ first_contact = Derived(
         ),
         "transfers": Column("bigint", "Contacts that ended with a transfer."),
     },
+    meaning="A service episode: contacts of one customer about one issue, with its first contact.",
     sums={
         "episodes": Sum(
             f"count(*) FILTER (WHERE {SETTLED})",

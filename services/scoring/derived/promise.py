@@ -16,16 +16,19 @@ SELECT f.tenant, f.event_position, f.occurred_at, f.occurred_date, f.reporting_d
        f.basis, f.dimension,
        coalesce(f.due_at,
                 f.occurred_at + make_interval(secs => f.within_seconds::double precision)) AS due_at,
-       (SELECT min(i.occurred_at)
-          FROM fact_interaction i
-         WHERE i.tenant = f.tenant AND i.customer = f.customer AND i.touchpoint = f.touchpoint
-           AND i.occurred_at >= f.occurred_at
-           AND (f.correlation_id IS NULL OR i.correlation_id = f.correlation_id)
-           AND i.outcome NOT IN ('abandoned', 'transferred', 'failed', 'returned')
-           AND i.from_position <= $2 AND (i.to_position IS NULL OR i.to_position > $2)) AS fulfilled_at
+       done.at AS fulfilled_at
   FROM fact_expectation f
+ CROSS JOIN LATERAL (
+   SELECT min(i.occurred_at) AS at
+     FROM fact_interaction i
+    WHERE i.tenant = f.tenant AND i.customer = f.customer AND i.touchpoint = f.touchpoint
+      AND i.occurred_at >= f.occurred_at
+      AND (f.correlation_id IS NULL OR i.correlation_id = f.correlation_id)
+      AND i.outcome NOT IN ('abandoned', 'transferred', 'failed', 'returned')
+      AND i.from_position <= $2 AND (i.to_position IS NULL OR i.to_position > $2)
+ ) AS done
  WHERE f.tenant = $1 AND f.from_position <= $2 AND (f.to_position IS NULL OR f.to_position > $2)
-   AND f.customer IS NOT NULL AND ($3::text[] IS NULL OR f.customer = ANY($3))
+   AND f.customer IS NOT NULL
    AND (f.due_at IS NOT NULL OR f.within_seconds IS NOT NULL)
 """
 
@@ -41,6 +44,7 @@ promise = Derived(
             "timestamptz", "When it was done; NULL while it is not known to be."
         ),
     },
+    meaning="What a customer was told to expect by a moment, and when it was done.",
     sums={
         "promises": Sum(
             "count(*) FILTER (WHERE due_at < horizon)", "Promises whose moment has passed."

@@ -543,8 +543,8 @@ DROP TABLE fact;
 -- Keys and indexes of all facts. The primary key serves reading a page's new facts and reading as of a position.
 -- Amended facts are few, so what finds them is partial and costs the others nothing: the facts that an
 -- amendment ends are those of the event itself (from_position = event_position, found by the key) or those
--- that an earlier correction put in their place; and the rollups take out what a page ended. A customer's and
--- a member of staff's facts are found for journeys, and to move them when a profile changes.
+-- that an earlier correction put in their place; and the rollups take out what a page ended. What finds a customer's
+-- and a member of staff's facts comes later (lookups.sql).
 -- The days around a moment that is no midnight are no rollup's; the journal follows the calendar but for late
 -- arrivals, so that some bytes for each 32 pages find them.
 DO $$
@@ -570,8 +570,6 @@ BEGIN
                     REFERENCES dim_date (date_key) NOT ENFORCED;
             CREATE INDEX @_corrected_idx ON @ (tenant, event_position) WHERE from_position <> event_position;
             CREATE INDEX @_ended_idx ON @ (tenant, to_position) WHERE to_position IS NOT NULL;
-            CREATE INDEX @_customer_idx ON @ (tenant, customer) WHERE customer IS NOT NULL;
-            CREATE INDEX @_staff_idx ON @ (tenant, source, staff) WHERE staff IS NOT NULL;
             CREATE INDEX @_reporting_date_idx ON @ USING brin (reporting_date)
                 WITH (pages_per_range = 32, autosummarize = on)
         $keys$, '@', fact);

@@ -120,6 +120,23 @@ def test_a_rule_from_its_first_test_to_its_end(stack: Stack) -> None:
         (("rule", "put", "a", "--p0", "0.1", "--share", "a-b"), "--share: got 'a-b'"),
         (("rule", "put", "a", "--p0", "0.1", "--grace", "soon"), "--grace: got 'soon'"),
         (("rule", "put", "a", "--baseline", "2026-01-01"), "--baseline: got '2026-01-01'"),
+        (
+            ("rule", "put", "a", "--p0", "0.1", "--weight", "0.1"),
+            "--weight: got one with --chart p",
+        ),
+        (
+            ("rule", "put", "a", "--p0", "0.1", "--chart", "ewma", "--limits", "exact"),
+            "--limits: got exact with --chart ewma",
+        ),
+        (
+            ("rule", "put", "a", "--p0", "0.1", "--limits", "exact", "--width", "2"),
+            "--width: got one with --limits exact",
+        ),
+        # It is not the rule of that name that is asked about.
+        (("backtest", "a", "--width", "2"), "want --baseline or --p0"),
+        (("backtest", "a", "--p0", "0"), "want --baseline or --p0"),
+        (("list", "--after", f"{2**64}"), "--after"),
+        (("watch", "--after", f"{2**64}"), "--after"),
     ],
 )
 def test_an_option_that_says_nothing_is_bad_usage(arguments: tuple[str, ...], told: str) -> None:

@@ -252,6 +252,35 @@ async def test_a_removed_role_is_gone_with_its_sessions(admin_url: str) -> None:
     assert [BI_ROLE] == [each.role for each in await list_bi_roles(admin_url)]
 
 
+async def test_a_role_that_was_made_by_hand_is_removed_too(
+    server: EmbeddedPostgres, admin_url: str
+) -> None:
+    """As docs/bi.md has it: bound, let into the database, and granted the tables at the next start."""
+    async with connected(admin_url) as admin:
+        await admin.execute(f"CREATE ROLE acme_bi LOGIN PASSWORD '{PASSWORD}'")
+    async with connected(server.admin_url.replace("/postgres?", "/scoring?")) as superuser:
+        await superuser.execute("GRANT CONNECT ON DATABASE scoring TO acme_bi")
+        async with superuser.transaction():
+            await superuser.execute("SET LOCAL ROLE touchledger_scoring")
+            await superuser.execute("INSERT INTO scoring.bi_role VALUES ('acme_bi', 'acme')")
+            await bi_role.grant_all(superuser, "bi")
+            # A schema that is renamed keeps the grants on its tables.
+            await superuser.execute("CREATE SCHEMA bi_previous CREATE TABLE event (n integer)")
+            await superuser.execute("GRANT SELECT ON bi_previous.event TO acme_bi")
+    async with connected(url_of(admin_url, "acme_bi")) as bi:
+        assert ["acme"] == [row["tenant"] for row in await bi.fetch("SELECT tenant FROM bi.tenant")]
+
+    await remove_bi_role(admin_url, "acme_bi")
+
+    with pytest.raises(asyncpg.InvalidPasswordError):
+        await asyncpg.connect(url_of(admin_url, "acme_bi"))
+    async with connected(server.admin_url.replace("/postgres?", "/scoring?")) as superuser:
+        await superuser.execute("DROP SCHEMA bi_previous CASCADE")
+        assert not await superuser.fetchval(
+            "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = 'acme_bi')"
+        )
+
+
 async def test_a_removal_that_was_cut_off_can_be_repeated(
     server: EmbeddedPostgres, admin_url: str
 ) -> None:

@@ -404,7 +404,7 @@ async def test_streams_end_when_calls_are_refused_with_when_to_come_back(
     watch = await watched.begin()
     watched.scoring.answers.put_nowait(lag(1))
     assert lag(1) == await watch.read()
-    await watched.gateway.errors.refuse()
+    watched.gateway.errors.refusing.set()
     refused, hint = await refusal_of(watch)
     assert (Unavailable, True) == (type(refused), hint)
     await watched.seen(watched.scoring.ended)

@@ -30,7 +30,13 @@ from services.gateway.settings import Settings
 from tests.support.events import csat, event, feedback
 from tests.support.gateway_keys import KEYRING, add_key
 from tests.support.stack import Stack, free_port
-from touchledger.v1 import ingest_pb2, ingest_pb2_grpc, scoring_pb2_grpc
+from touchledger.v1 import (
+    alerts_pb2,
+    alerts_pb2_grpc,
+    ingest_pb2,
+    ingest_pb2_grpc,
+    scoring_pb2_grpc,
+)
 from touchledger.v1 import scoring_pb2 as pb
 from touchledger.v1.journal_pb2 import Position
 
@@ -51,7 +57,7 @@ SCORES = pb.GetScoresResponse(
 )
 
 
-class Scoring(scoring_pb2_grpc.ScoringServiceServicer):
+class Scoring(scoring_pb2_grpc.ScoringServiceServicer, alerts_pb2_grpc.AlertServiceServicer):
     """Gives what a test has put there, and notes what it was asked."""
 
     def __init__(self) -> None:
@@ -71,6 +77,7 @@ class Scoring(scoring_pb2_grpc.ScoringServiceServicer):
         return self.answer
 
     GetScores = GetSeries = GetJourney = GetBridge = GetLineage = GetStatus = _told
+    ListAlertRules = ListAlerts = ListAlertDeliveries = _told
 
 
 @dataclass(frozen=True)
@@ -135,6 +142,7 @@ async def gateway(new_database: Callable[[str], str]) -> AsyncIterator[Gateway]:
     scoring = Scoring()  # type: ignore[abstract]  # watching is for gRPC alone
     server = grpc.aio.server(interceptors=[ErrorInterceptor(calls_max=1000)])
     scoring_pb2_grpc.add_ScoringServiceServicer_to_server(scoring, server)
+    alerts_pb2_grpc.add_AlertServiceServicer_to_server(scoring, server)
     behind_port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with (
@@ -195,6 +203,9 @@ async def test_every_question_is_asked_of_its_rpc(gateway: Gateway) -> None:
         "GetLineage": pb.GetLineageResponse(),
         "GetBridge": pb.GetBridgeResponse(),
         "GetStatus": pb.GetStatusResponse(),
+        "ListAlertRules": alerts_pb2.ListAlertRulesResponse(),
+        "ListAlerts": alerts_pb2.ListAlertsResponse(),
+        "ListAlertDeliveries": alerts_pb2.ListAlertDeliveriesResponse(),
     }
     assert set(answers) == {question.method for question in QUESTIONS}
     for question in QUESTIONS:
@@ -203,6 +214,51 @@ async def test_every_question_is_asked_of_its_rpc(gateway: Gateway) -> None:
         assert 200 == answer.status, question
         assert f"{question.method}Request" == type(gateway.asked()).__name__
     assert ["acme"] * len(QUESTIONS) == gateway.scoring.tenants
+
+
+async def test_alerts_and_deliveries_lead_to_the_next_page_by_number_while_pages_are_full(
+    gateway: Gateway,
+) -> None:
+    for path, answer, begins in (
+        ("alerts", alerts_pb2.ListAlertsResponse(alerts=[{"number": 8}, {"number": 9}]), "after"),
+        (
+            "alert-deliveries",
+            alerts_pb2.ListAlertDeliveriesResponse(deliveries=[{"number": 10}, {"number": 9}]),
+            "before",
+        ),
+    ):
+        gateway.scoring.answer = answer
+        asked = f"/v1/{path}?page_size=2&{begins}_number=77"
+        link = (await gateway.get(asked)).headers["link"]
+        assert f'</v1/{path}?page_size=2&{begins}_number=9>; rel="next"' == link
+        assert "link" not in (await gateway.get(f"/v1/{path}?page_size=3")).headers
+        assert "link" not in (await gateway.get(f"/v1/{path}")).headers
+
+
+async def test_rules_and_alerts_come_as_csv(gateway: Gateway) -> None:
+    rule = alerts_pb2.AlertRule(name="bottom2.weekly", part="csat_bottom2", ewma={"weight": 0.2})
+    rule.baseline.before = "2026-04-01"
+    rule.grace.FromSeconds(7200)
+    listed = alerts_pb2.ListedAlertRule(rule=rule, figures={"groups": 3})
+    gateway.scoring.answer = alerts_pb2.ListAlertRulesResponse(rules=[listed])
+    answer = await gateway.get("/v1/alert-rules?format=csv")
+    assert 'attachment; filename="alertrules.csv"' == answer.headers["content-disposition"]
+    [row] = answer.rows
+    assert ("bottom2.weekly", "0.2", "2026-04-01", "7200s", "3") == (
+        *(row["rule_name"], row["rule_ewma_weight"], row["rule_baseline_before"]),
+        *(row["rule_grace"], row["figures_groups"]),
+    )
+    # What a rule of this kind does not have.
+    assert {""} == {row["rule_p_chart_sigmas"], row["rule_p0"], row["figures_run_length"]}
+    alert = alerts_pb2.Alert(number=1, group="=1+1", statistic=0.25, withdrawn=True)
+    gateway.scoring.answer = alerts_pb2.ListAlertsResponse(alerts=[alert])
+    [row] = (await gateway.get("/v1/alerts?rule=bottom2.weekly&format=csv")).rows
+    assert "bottom2.weekly" == gateway.asked().rule
+    # No column is left out but what others say apart, and no cell is run.
+    assert ("1", "'=1+1", "0.25", "true") == (
+        *(row["number"], row["group"]),
+        *(row["statistic"], row["withdrawn"]),
+    )
 
 
 @pytest.mark.parametrize(
@@ -400,6 +456,12 @@ def test_a_real_system_tells_everything_else_over_http(stack: Stack) -> None:
         row["event_id"] for row in rows(f"/v1/journeys/{quote('crm/7', safe='')}?{wait}")
     ]
     assert ["answer"] == [row["event_id"] for row in rows("/v1/lineage?names=csat_mean")]
+    assert [] == rows("/v1/alert-rules") + rows("/v1/alerts") + rows("/v1/alert-deliveries")
+    [status] = rows("/v1/status")
+    assert status["projected_by"]
+    assert status["projected_by_since"]
+    [score] = rows("/v1/scores?groups=all&names=fcr_no_repeat&names=promises")
+    assert ("", "0", "0") == (score["fcr_no_repeat"], score["episodes"], score["promises"])
     [day] = rows("/v1/series?period=day&names=csat_mean&names=csat_answered")
     assert ("2026-08-03", "4.0", "1") == (
         *(day["reporting_date"], day["csat_mean"]),

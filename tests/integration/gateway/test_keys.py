@@ -249,7 +249,7 @@ async def test_a_gateway_of_the_release_before_goes_on_with_the_table(admin: Adm
         "WHERE key_id = $1 AND revoked_at IS NULL",
         answer.key.key_id,
     )
-    assert ["acme", "till", [PUBLISH]] == list(row.values())[1:]  # type: ignore[union-attr]
+    assert ["acme", "till", [PUBLISH]] == list(row.values())[1:]  # type: ignore[union-attr]  # the row is there
     await admin.pool.execute(
         "INSERT INTO gateway.api_key (key_id, secret_digest, tenant, source, scopes) "
         "VALUES ($1, $2, $3, $4, $5) ON CONFLICT (key_id) DO NOTHING",

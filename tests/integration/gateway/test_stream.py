@@ -247,7 +247,7 @@ async def test_at_a_stop_what_was_read_is_answered_and_the_end_says_when_to_repe
     await send(call, 1, 2)
     for _ in range(2):
         await journal.came.acquire()
-    await served.errors.refuse()
+    served.errors.refusing.set()
     # Nothing more is taken.
     await send(call, 3)
     journal.open(1)

@@ -129,7 +129,7 @@ class Gateway:
     def sql(self, statement: str, *values: Any) -> Any:
         with psycopg.connect(self.stack.urls["gateway"], autocommit=True) as connection:
             cursor = connection.execute(statement, values)
-            return cursor.fetchone()[0] if cursor.description else None  # type: ignore[index]
+            return cursor.fetchone()[0] if cursor.description else None  # type: ignore[index]  # a described row is there
 
     def deliveries(self, webhook: pb.Webhook) -> int:
         count: int = self.sql(
@@ -594,9 +594,9 @@ def test_another_tenants_webhooks_do_not_exist(gateway: Gateway, person: Client)
         ("ReplayDeliveries", pb.ReplayDeliveriesRequest(webhook_id=named)),
     ]
     for rpc, request in calls:
-        assert refusal(lambda rpc=rpc, request=request: stranger.call(rpc, request)) is NotFound  # type: ignore[misc]
+        assert refusal(lambda rpc=rpc, request=request: stranger.call(rpc, request)) is NotFound  # type: ignore[misc]  # of a default in a lambda
         request.webhook_id = "no such\0"
-        assert refusal(lambda rpc=rpc, request=request: person.call(rpc, request)) is NotFound  # type: ignore[misc]
+        assert refusal(lambda rpc=rpc, request=request: person.call(rpc, request)) is NotFound  # type: ignore[misc]  # of a default in a lambda
     assert [] == stranger.listed()
     assert 202 == gateway.post(webhook, payment())[0]
 

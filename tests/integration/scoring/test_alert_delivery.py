@@ -4,7 +4,9 @@ import asyncio
 import base64
 import hmac
 import json
+import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +21,7 @@ from cryptography.x509.oid import NameOID
 
 from services.chassis.errors import ErrorInterceptor
 from services.chassis.postgres import Pool
+from services.scoring.alerts import delivery as delivery_module
 from services.scoring.alerts import servicer, webhook_post
 from services.scoring.alerts.back_test import BackTests
 from services.scoring.alerts.board import Board
@@ -203,6 +206,25 @@ async def test_a_tenants_alerts_go_to_its_own_webhook_alone(
     assert [(1, "DELIVERED", 1, "status 204")] == await deliveries(scoring_pool, "other")
 
 
+async def test_a_receiver_that_takes_its_time_leaves_the_rest_for_its_next_turn(
+    scoring_pool: Pool, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await scoring_pool.execute(ALERT, "default", 1, 3)
+    await scoring_pool.execute(DELIVERY, "default", 1, 3)
+    delivery = delivery_to(scoring_pool, receiver)
+    monkeypatch.setattr(delivery_module, "TURN_SECONDS_MAX", 0.0)
+
+    await delivery.look()
+    assert ["alert 1"] == [each["webhook-id"] for each in receiver.heads]
+    await delivery.look()
+
+    assert [
+        (3, "WAITING", 0, ""),
+        (2, "DELIVERED", 1, "status 204"),
+        (1, "DELIVERED", 1, "status 204"),
+    ] == await deliveries(scoring_pool)
+
+
 async def posted(url: str, *, private_addresses: bool = False) -> str:
     return await post(
         Webhook(url, SECRET),
@@ -277,16 +299,39 @@ async def test_a_private_address_is_not_connected_to(host: str) -> None:
 async def test_a_name_that_leads_to_a_private_address_among_others_is_not_connected_to(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def answered(host: str, port: int, **_: Any) -> list[Any]:
+    def answered(host: str, port: int, **_: Any) -> list[Any]:
         assert "hooks.example" == host
         return [(0, 0, 0, "", (address, port)) for address in ("93.184.215.14", "127.0.0.1")]
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", answered)
+    monkeypatch.setattr(socket, "getaddrinfo", answered)
 
     with pytest.raises(Failed, match="an address that is not public"):
         await posted(f"https://hooks.example:{receiver.port}/")
 
     assert [] == receiver.heads
+
+
+async def test_names_that_nobody_answers_for_keep_no_thread_from_other_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The projection reads its pages in threads of the loop."""
+    answered = threading.Event()
+
+    def hang(*_: Any, **__: Any) -> None:
+        answered.wait(WAIT_SECONDS_MAX)
+        raise socket.gaierror
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    monkeypatch.setattr(webhook_post, "ATTEMPT_SECONDS_MAX", 0.1)
+    try:
+        posts = [posted(f"https://hooks-{nth}.example/") for nth in range(50)]
+        results = await asyncio.gather(*posts, return_exceptions=True)
+        assert {"no answer within 0 s"} == {str(each) for each in results}
+
+        async with asyncio.timeout(WAIT_SECONDS_MAX / 4):
+            assert "read" == await asyncio.to_thread(lambda: "read")
+    finally:
+        answered.set()
 
 
 def test_addresses_that_stand_for_others_are_as_public_as_those() -> None:
@@ -303,12 +348,17 @@ def test_addresses_that_stand_for_others_are_as_public_as_those() -> None:
         "fe80::1%eth0": False,
         "224.0.1.1": False,
         "ff0e::1": False,
+        "fec0::1": False,
+        "::7f00:1": False,
+        "::ffff:0:7f00:1": False,
+        "64:ff9b:1::7f00:1": False,
     } == {
         address: is_public(address)
         for address in (
             *("93.184.215.14", "2606:2800:21f::1", "127.0.0.1", "::1", "::ffff:10.0.0.1"),
             *("::ffff:93.184.215.14", "64:ff9b::a00:1", "64:ff9b::5db8:d70e", "2002:a00:1::1"),
-            *("fe80::1%eth0", "224.0.1.1", "ff0e::1"),
+            *("fe80::1%eth0", "224.0.1.1", "ff0e::1", "fec0::1", "::7f00:1", "::ffff:0:7f00:1"),
+            "64:ff9b:1::7f00:1",
         )
     }
 
@@ -378,6 +428,9 @@ GOOD_SECRET = f"whsec_{base64.b64encode(SECRET).decode()}"
         {"url": "https://hooks.example/#x", "secret": GOOD_SECRET},
         {"url": "https://hooks.example:99999/", "secret": GOOD_SECRET},
         {"url": "https:///x", "secret": GOOD_SECRET},
+        {"url": f"https://{'a' * 64}.example/", "secret": GOOD_SECRET},
+        {"url": "https://hooks..example/", "secret": GOOD_SECRET},
+        {"url": "https://hooks.example:0/", "secret": GOOD_SECRET},
     ],
 )
 def test_a_file_of_webhooks_that_is_not_good_ends_the_start_without_its_content(
@@ -537,12 +590,53 @@ async def test_a_tenant_that_nobody_named_is_asked_for(
     "fields",
     [{"page_size": 1001}, {"after_number": 2**63}, {"rule": "a\0b"}],
 )
-async def test_a_page_that_cannot_be_is_refused(
+async def test_a_page_of_alerts_that_cannot_be_is_refused(
     stub: alerts_pb2_grpc.AlertServiceStub, fields: dict[str, Any]
 ) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await stub.ListAlerts(
             pb.ListAlertsRequest(**fields), metadata=((TENANT_METADATA, "default"),)
         )
+
+    assert grpc.StatusCode.INVALID_ARGUMENT == refused.value.code()
+
+
+@pytest.mark.parametrize("fields", [{"page_size": 1001}, {"before_number": 2**63}])
+async def test_a_page_of_deliveries_that_cannot_be_is_refused(
+    stub: alerts_pb2_grpc.AlertServiceStub, fields: dict[str, Any]
+) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await stub.ListAlertDeliveries(
+            pb.ListAlertDeliveriesRequest(**fields), metadata=((TENANT_METADATA, "default"),)
+        )
+
+    assert grpc.StatusCode.INVALID_ARGUMENT == refused.value.code()
+
+
+async def test_deliveries_are_listed_from_before_a_number(
+    scoring_pool: Pool, stub: alerts_pb2_grpc.AlertServiceStub
+) -> None:
+    await scoring_pool.execute(ALERT, "default", 1, 3)
+    await scoring_pool.execute(DELIVERY, "default", 1, 3)
+
+    found = [
+        [
+            each.number
+            for each in (
+                await stub.ListAlertDeliveries(
+                    pb.ListAlertDeliveriesRequest(before_number=number, page_size=2),
+                    metadata=((TENANT_METADATA, "default"),),
+                )
+            ).deliveries
+        ]
+        for number in (0, 2, 2**63 - 1)
+    ]
+
+    assert [[3, 2], [1], [3, 2]] == found
+
+
+async def test_a_back_test_of_nothing_is_refused(stub: alerts_pb2_grpc.AlertServiceStub) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await stub.BackTest(pb.BackTestRequest(), metadata=((TENANT_METADATA, "default"),))
 
     assert grpc.StatusCode.INVALID_ARGUMENT == refused.value.code()

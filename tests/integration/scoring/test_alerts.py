@@ -14,7 +14,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from services.chassis.errors import Exhausted, Malformed, NotFound
 from services.chassis.postgres import Pool
 from services.cli import olist
+from services.scoring.alerts import points as points_module
+from services.scoring.alerts import replay as replay_module
 from services.scoring.alerts import rules as rules_module
+from services.scoring.alerts import watch as watch_module
 from services.scoring.alerts.back_test import BackTests
 from services.scoring.alerts.board import Board
 from services.scoring.alerts.chart import Direction, Point
@@ -347,6 +350,53 @@ async def test_false_discovery_leaves_what_one_chart_alone_would_tell(shop: Shop
     assert {("alone", "odd"), ("alone", "bad"), ("together", "bad")} == told
 
 
+async def test_a_rule_that_outgrows_its_bounds_stands_still_says_why_and_stops_no_other(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Groups are named by publishers: a store for each receipt, say."""
+    monkeypatch.setattr(points_module, "CELLS_MAX", 3)
+    for module in (replay_module, watch_module):
+        monkeypatch.setattr(module, "GROUPS_MAX", 2)
+    for name, by in (("touchpoints", "TOUCHPOINT"), ("stores", "STORE"), ("one", "ALL")):
+        await shop.rules.put(TENANT, rule(name=name, group_by=f"ALERT_GROUP_BY_{by}"))
+    for nth in range(4):
+        await shop.record(
+            moment("2026-08-03T09:00"),
+            *answers(9, 11, "2026-08-03T08:00", touchpoint=f"{nth}", place={"store": f"{nth % 3}"}),
+        )
+    await shop.record(moment("2026-08-04T09:00"), answer(5, "2026-08-04T08:00"))
+
+    await shop.look()
+
+    assert [("one", 36)] == [(each.rule, each.part) for each in await shop.told()]
+    assert {
+        "touchpoints": "rule: got more, want at most 3 changes of a group's period: narrow it",
+        "stores": "more than 2 groups",
+        "one": "",
+    } == {each.name: each.figures.trouble for each in await shop.rules.of_tenant(TENANT)}
+
+
+async def test_a_rule_over_a_count_that_this_release_lacks_stands_still_and_stops_no_other(
+    shop: Shop,
+) -> None:
+    await shop.rules.put(TENANT, rule(name="later"))
+    await shop.rules.put(TENANT, rule(name="known"))
+    await shop.pool.execute(
+        "UPDATE scoring.alert_rule SET definition = replace(definition, 'csat_bottom2', 'csat_calm')"
+        " WHERE name = 'later'"
+    )
+    await shop.record(moment("2026-08-03T09:00"), *answers(9, 11, "2026-08-03T08:00"))
+    await shop.record(moment("2026-08-04T09:00"), answer(5, "2026-08-04T08:00"))
+
+    await shop.look()
+
+    assert ["known"] == [each.rule for each in await shop.told()]
+    assert {
+        "later": "rule.part: got 'csat_calm', want a count that this release knows",
+        "known": "",
+    } == {each.name: each.figures.trouble for each in await shop.rules.of_tenant(TENANT)}
+
+
 async def test_what_one_tenant_is_told_is_no_other_tenants(shop: Shop) -> None:
     await shop.record(moment("2026-08-03T09:00"), *answers(9, 11, "2026-08-03T08:00"))
     await shop.record(
@@ -441,7 +491,7 @@ async def test_a_rule_says_how_often_it_is_wrong(shop: Shop) -> None:
     )
 
     judging = rule_of(checked(rule(**normal)))
-    chance = judging.chart.alarm_probability(30, 0.1, Direction.UP)  # type: ignore[union-attr]
+    chance = judging.chart.alarm_probability(30, 0.1, Direction.UP)  # type: ignore[union-attr]  # the rule's is a p-chart
     assert 1 / chance == pytest.approx(figures.run_length)
     assert 2 * 365.2425 * chance == pytest.approx(figures.false_alarms_per_year)
 

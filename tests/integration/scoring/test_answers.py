@@ -1,17 +1,22 @@
 """What is asked as of a moment gets the same answer whenever it is asked, or is told to come back."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import grpc
 import pytest
 
-from services.chassis.errors import Conflict, Exhausted, Malformed, Unavailable
+from services.chassis.client import open_channel
+from services.chassis.errors import Conflict, ErrorInterceptor, Exhausted, Malformed, from_rpc
 from services.chassis.postgres import Pool
 from services.scoring import answers
 from services.scoring.answers import Answers
+from services.scoring.bridge import get_bridge
 from services.scoring.scoreboard import Scoreboard
+from services.scoring.servicer import ScoringServicer
 from services.scoring.source import Source
+from services.scoring.watch import Watches
 from tests.support.events import event, feedback
 from tests.support.journals import (
     JOURNAL_ID,
@@ -20,7 +25,7 @@ from tests.support.journals import (
     recorded,
     recorded_at_position,
 )
-from touchledger.v1 import journal_pb2, journal_pb2_grpc
+from touchledger.v1 import journal_pb2, journal_pb2_grpc, scoring_pb2, scoring_pb2_grpc
 
 # The clock of the journal below.
 NOW = recorded_at_position(100)
@@ -30,10 +35,13 @@ class Journal(journal_pb2_grpc.JournalServiceServicer):
     """Ends where a test says, at a moment that a test says."""
 
     head = 0
+    # How often it was asked where it ends.
+    asked = 0
 
     async def GetHead(
         self, request: journal_pb2.GetHeadRequest, context: grpc.aio.ServicerContext
     ) -> journal_pb2.GetHeadResponse:
+        self.asked += 1
         position = journal_pb2.Position(journal_id=JOURNAL_ID, number=self.head)
         return journal_pb2.GetHeadResponse(head=position, clock=NOW)
 
@@ -100,8 +108,36 @@ async def test_a_moment_that_the_projection_has_not_reached_is_not_guessed(
 ) -> None:
     journal.head = 3
     monkeypatch.setattr(answers, "CATCH_UP_SECONDS_MAX", 0.1)
-    with pytest.raises(Unavailable, match="the projection at position 3"):
+    with pytest.raises(Exhausted, match="the projection at position 3"):
         await asked.recorded_by(NOW, "as_of_time")
+
+
+async def test_what_does_not_come_is_waited_for_once_by_a_channel_that_asks_again(
+    asked: Answers, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal.head = 3
+    monkeypatch.setattr(answers, "CATCH_UP_SECONDS_MAX", 0.1)
+    server = grpc.aio.server(interceptors=[ErrorInterceptor(calls_max=10)])
+    watches = Watches(asked, asyncio.Event())
+    scoring_pb2_grpc.add_ScoringServiceServicer_to_server(
+        ScoringServicer(asked, asked._source, watches), server
+    )
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    tenant = (("touchledger-tenant", "default"),)
+    async with open_channel(f"127.0.0.1:{port}") as channel:
+        stub = scoring_pb2_grpc.ScoringServiceStub(channel)
+        for number, status, code in (
+            (3, grpc.StatusCode.RESOURCE_EXHAUSTED, "NOT_CAUGHT_UP"),
+            (4, grpc.StatusCode.FAILED_PRECONDITION, "FAILED_PRECONDITION"),
+        ):
+            journal.asked = 0
+            request = scoring_pb2.GetScoresRequest(at_least_position={"number": number})
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await stub.GetScores(request, metadata=tenant, timeout=15)
+            error = from_rpc(refused.value)
+            assert (status, code, 1) == (refused.value.code(), error.problem.code, journal.asked)
+    await server.stop(None)
 
 
 async def test_a_moment_to_come_is_refused(asked: Answers, journal: Journal) -> None:
@@ -113,6 +149,25 @@ async def test_a_moment_to_come_is_refused(asked: Answers, journal: Journal) -> 
 async def test_a_moment_before_all_events_is_position_0(asked: Answers) -> None:
     got = await asked.recorded_by(datetime(2000, 1, 1, tzinfo=UTC), "as_of_time")
     assert 0 == got.number
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "America/Los_Angeles"])
+async def test_days_at_the_ends_of_the_calendar_are_moments_like_others(
+    asked: Answers, scoring_pool: Pool, zone: str
+) -> None:
+    await scoring_pool.execute("UPDATE tenant SET reporting_zone = $1", zone)
+
+    async def position(request: scoring_pb2.GetLineageRequest) -> int | None:
+        return await asked.position_of(request, "as_of", "default")
+
+    assert 0 == await position(scoring_pb2.GetLineageRequest(as_of_date="0001-01-01"))
+    with pytest.raises(Malformed, match=r"as_of_date: got .* the journal's clock"):
+        await position(scoring_pb2.GetLineageRequest(as_of_date="9999-12-31"))
+    bridge = scoring_pb2.GetBridgeRequest(score="csat_mean", seen_date="9999-12-31")
+    with pytest.raises(Malformed, match=r"seen_date: got .* the journal's clock"):
+        await get_bridge(asked, "default", bridge)
+    bridge.seen_date = "0001-01-01"
+    assert 0 == (await get_bridge(asked, "default", bridge)).seen.position.number
 
 
 async def test_a_position_of_another_journal_is_refused(asked: Answers) -> None:

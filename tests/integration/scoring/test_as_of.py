@@ -27,8 +27,8 @@ from tests.support.journals import project
 from touchledger.v1 import scoring_pb2 as pb
 from touchledger.v1.journal_pb2 import RecordedEvent
 
-# A history takes a second; TOUCHLEDGER_TEST_STORIES tells more of them.
-HISTORIES = int(os.environ.get("TOUCHLEDGER_TEST_STORIES", "20"))
+# A history takes a second; `make stories` tells more of them.
+HISTORIES = int(os.environ.get("TOUCHLEDGER_TEST_STORIES", "8"))
 ZONE = "Europe/Berlin"
 ALL = {"group_by": "GROUP_BY_ALL"}
 

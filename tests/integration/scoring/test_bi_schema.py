@@ -15,7 +15,9 @@ from services.chassis.postgres import Connection
 from services.cli.databases import BI_READERS, role_url
 from services.cli.simulator import quarter
 from services.scoring import bi_role, formulas, models
+from services.scoring.derived import DERIVED
 from services.scoring.facts import TABLES
+from services.scoring.metric import Derived, Metric
 from services.scoring.metrics import METRICS
 from services.scoring.models import LIVE, NEXT
 from services.scoring.scoreboard import Scoreboard
@@ -305,9 +307,10 @@ def test_the_data_dictionary_has_every_table_and_column(filled: Filled) -> None:
 def test_dim_formula_says_what_every_sum_and_score_is_of(filled: Filled) -> None:
     listed = filled.rows("SELECT formula, version, name, kind FROM bi.dim_formula", tenant=OWN)
 
+    metrics: tuple[Metric | Derived, ...] = (*METRICS, *DERIVED)
     made = [
         (metric.name, metric.version, name, kind)
-        for metric in METRICS
+        for metric in metrics
         for kind, names in (("sum", metric.sums), ("score", metric.scores))
         for name in names
     ]
@@ -322,16 +325,25 @@ def test_every_figure_of_a_view_is_in_dim_formula(filled: Filled) -> None:
     groups = {"tenant", "formula_version"} | {
         key for _, keys in formulas.VIEWS.values() for key in keys
     }
-    named = {name for (name,) in filled.rows("SELECT name FROM bi.dim_formula")}
+    named: dict[str, set[str]] = {}
+    for formula, name in filled.rows("SELECT formula, name FROM bi.dim_formula"):
+        named.setdefault(formula, set()).add(name)
+    views = {f"{each.name}_by_touchpoint": named.pop(each.name) for each in DERIVED}
+    views |= dict.fromkeys(formulas.VIEWS, set().union(*named.values()))
 
-    for view in formulas.VIEWS:
-        assert named == {column for table, column in columns if table == view} - groups, view
+    for view, figures in views.items():
+        assert figures == {column for table, column in columns if table == view} - groups, view
 
 
 def test_every_view_of_scores_says_its_formulas(filled: Filled) -> None:
     for view in formulas.VIEWS:
         rows = filled.rows(f"SELECT DISTINCT formula_version FROM bi.{view}", tenant=OWN)
         assert [(formulas.VERSION,)] == rows, view
+    for each in DERIVED:
+        rows = filled.rows(
+            f"SELECT DISTINCT formula_version FROM bi.{each.name}_by_touchpoint", tenant=OWN
+        )
+        assert [(f"{each.name}/{each.version}",)] == rows
 
 
 def test_freshness_says_how_far_the_tables_are(

@@ -195,4 +195,4 @@ async def test_what_is_no_bridge_is_refused(
     await project(scoreboard, journal_of(event()))
     with pytest.raises(error) as refused:
         await asked.bridge(**question)
-    assert field == refused.value.problem.field  # type: ignore[attr-defined]
+    assert field == refused.value.problem.field  # type: ignore[attr-defined]  # of all these errors

@@ -1,6 +1,6 @@
-"""Derived facts are what a plain fold says: at any position, by any occurrence, for any customers."""
+"""Derived facts are what a plain fold says: at any position, by any occurrence, in any group."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -9,11 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.scoring import derived
+from services.scoring import derived, score_query
 from services.scoring.derived.disconfirmation import disconfirmation
 from services.scoring.derived.first_contact import first_contact
 from services.scoring.derived.promise import promise
 from services.scoring.metric import Derived
+from services.scoring.question import Bound, Cell, Names
+from services.scoring.score_query import At, Way
 from tests.support.fact_tables import (
     START,
     TENANT,
@@ -39,28 +41,36 @@ def sql(new_database: Callable[[str], str]) -> Iterator[FactTables]:
         yield given_tables
 
 
-def rows_of(
-    sql: FactTables, which: Derived, position: int = LAST, customers: list[str] | None = None
-) -> list[Row]:
-    rows = sql.rows(which.sql, TENANT, position, customers)
+def rows_of(sql: FactTables, which: Derived, position: int = LAST) -> list[Row]:
+    rows = sql.rows(which.sql, TENANT, position)
     return sorted(rows, key=lambda row: (row["event_position"], row.get("signal_index", 0)))
 
 
 def score(
     sql: FactTables, which: Derived, position: int = LAST, before: datetime | None = None
 ) -> Row:
-    [row] = sql.rows(derived.scores(which), TENANT, position, None, before)
-    return row
+    """As GetScores asks for it, of one group of all."""
+    cell = Cell(occurred_before=Bound(moment=before))
+    rows = scores(sql, which, (), cell, position)
+    return rows[0] if rows else dict.fromkeys(which.sums, 0) | dict.fromkeys(which.scores)
 
 
-def known(rows: list[Row], position: int, customers: list[str] | None = None) -> list[Row]:
+def scores(
+    sql: FactTables, which: Derived, keys: Sequence[str], cell: Cell, position: int = LAST
+) -> list[Row]:
+    at = At(TENANT, position, Way.SCAN)
+    names = Names(tuple(which.sums), tuple(which.scores))
+    text, arguments = score_query.scores(at, keys, cell, names, limit=100)
+    return sql.rows(text, *arguments)
+
+
+def known(rows: list[Row], position: int) -> list[Row]:
     return [
         row
         for row in rows
         if row["from_position"] <= position
         and (row["to_position"] is None or row["to_position"] > position)
         and row["customer"] is not None
-        and (customers is None or row["customer"] in customers)
     ]
 
 
@@ -228,13 +238,13 @@ def fold_of_contacts(rows: list[Row]) -> list[Row]:
 
 
 @ANYTHING
-@given(contacts(), st.sampled_from([5, 19, 20, 29, 30, LAST]), st.sampled_from([None, ["c1"], []]))
+@given(contacts(), st.sampled_from([5, 19, 20, 29, 30, LAST]))
 def test_episodes_are_those_of_a_plain_fold(
-    sql: FactTables, rows: list[Row], position: int, customers: list[str] | None
+    sql: FactTables, rows: list[Row], position: int
 ) -> None:
     hold(sql, *rows)
-    want = fold_of_contacts(known(rows, position, customers))
-    got = rows_of(sql, first_contact, position, customers)
+    want = fold_of_contacts(known(rows, position))
+    got = rows_of(sql, first_contact, position)
     assert want == [{name: row[name] for name in want[0]} if want else row for row in got]
 
 
@@ -482,16 +492,15 @@ def fold_of_expectations(
 
 
 @ANYTHING
-@given(stories(), st.sampled_from([30, 59, 60, 69, 70, LAST]), st.sampled_from([None, ["c1"], []]))
+@given(stories(), st.sampled_from([30, 59, 60, 69, 70, LAST]))
 def test_expectations_stand_against_answers_as_in_a_plain_fold(
     sql: FactTables,
     story: tuple[list[Row], list[Row], list[Row]],
     position: int,
-    customers: list[str] | None,
 ) -> None:
     hold_expectations(sql, *story)
-    want = fold_of_expectations(*(known(rows, position, customers) for rows in story))
-    got = rows_of(sql, disconfirmation, position, customers)
+    want = fold_of_expectations(*(known(rows, position) for rows in story))
+    got = rows_of(sql, disconfirmation, position)
     assert want == [{name: row[name] for name in want[0]} if want else row for row in got]
 
 
@@ -578,12 +587,11 @@ def test_what_is_something_else_does_not_fulfil_a_promise(sql: FactTables, other
 
 
 @ANYTHING
-@given(stories(), st.sampled_from([59, 60, 69, 70, LAST]), st.sampled_from([None, ["c1"], []]))
+@given(stories(), st.sampled_from([59, 60, 69, 70, LAST]))
 def test_promises_are_fulfilled_as_in_a_plain_fold(
     sql: FactTables,
     story: tuple[list[Row], list[Row], list[Row]],
     position: int,
-    customers: list[str] | None,
 ) -> None:
     stated, _, interactions = story
     promises = [row | {"due_at": row["occurred_at"] + timedelta(hours=2)} for row in stated]
@@ -604,12 +612,9 @@ def test_promises_are_fulfilled_as_in_a_plain_fold(
                 default=None,
             ),
         )
-        for row in known(promises, position, customers)
+        for row in known(promises, position)
     ]
-    got = [
-        (row["event_position"], row["fulfilled_at"])
-        for row in rows_of(sql, promise, position, customers)
-    ]
+    got = [(row["event_position"], row["fulfilled_at"]) for row in rows_of(sql, promise, position)]
     assert sorted(want) == got
 
 
@@ -622,15 +627,15 @@ def test_the_columns_are_those_that_facts_share_and_those_that_are_said(
 ) -> None:
     shared = set(contact(1, 0)) - {"from_position", "to_position", "outcome", "wait_seconds"}
     got = sql.rows(
-        f"SELECT * FROM ({which.sql}) AS rows RIGHT JOIN (SELECT 1) AS one ON true", TENANT, 0, None
+        f"SELECT * FROM ({which.sql}) AS rows RIGHT JOIN (SELECT 1) AS one ON true", TENANT, 0
     )
     assert {*shared, *which.columns, "?column?"} == set(got[0])
 
 
 @pytest.mark.parametrize("which", derived.DERIVED, ids=lambda which: which.name)
 def test_nobody_is_null_for_every_derived_score(sql: FactTables, which: Derived) -> None:
-    sql.hold()
-    got = score(sql, which)
+    sql.hold(fact_interaction=[interaction(1)])
+    [got] = scores(sql, which, (), Cell())
     assert {None} == {got[name] for name in which.scores}
     assert {0} == {got[name] for name in which.sums}
 
@@ -640,7 +645,7 @@ def test_another_tenant_has_none_of_it(sql: FactTables, which: Derived) -> None:
     expectations = [expected(1, 0, due_at=START)]
     hold_expectations(sql, expectations, [answered(2, 1)], [contact(3, 0)])
     assert 1 == len(rows_of(sql, which))
-    assert [] == sql.rows(which.sql, "other", LAST, None)
+    assert [] == sql.rows(which.sql, "other", LAST)
 
 
 @pytest.mark.parametrize("which", derived.DERIVED, ids=lambda which: which.name)
@@ -651,7 +656,7 @@ def test_scores_are_given_by_any_column(sql: FactTables, which: Derived) -> None
         fact_interaction=[contact(3, 0.5, store="s1"), later(9_000)],
         event=[recorded(LAST, hours=9_000)],
     )
-    [row] = sql.rows(derived.scores(which, ("touchpoint", "store")), TENANT, LAST, None, None)
+    [row] = scores(sql, which, ("touchpoint", "store"), Cell(glob="call.*"))
     assert ("call.billing", "s1", 1) == (
         row["touchpoint"],
         row["store"],

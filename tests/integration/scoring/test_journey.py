@@ -34,7 +34,7 @@ async def asked(scoring_pool: Pool) -> AsyncIterator[Asking]:
 
 
 def met(hour: int, stage: str, **fields: object) -> events.Event:
-    body = {"stage": f"STAGE_{stage}"} | fields.pop("body", {})  # type: ignore[operator]
+    body = {"stage": f"STAGE_{stage}"} | fields.pop("body", {})  # type: ignore[operator]  # it is a dict
     told = {"customer": "ann", "event_id": f"{hour} {stage}"} | fields
     return event(occurred_at=f"2026-08-03T{hour:02}:00:00Z", interaction=body, **told)
 

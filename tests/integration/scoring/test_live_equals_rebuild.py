@@ -29,7 +29,7 @@ from tests.support.journals import JOURNAL_ID, recorded
 from touchledger.v1 import events_pb2 as pb
 from touchledger.v1.journal_pb2 import RecordedEvent
 
-# A story takes a second; TOUCHLEDGER_TEST_STORIES tells more of them.
+# A story takes a third of a second; `make stories` tells more of them.
 STORIES = int(os.environ.get("TOUCHLEDGER_TEST_STORIES", "25"))
 PAGES_MAX = 28
 ZONE = "Europe/Berlin"

@@ -4,17 +4,20 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 import asyncpg
 import grpc
 import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
 
 from services.chassis.errors import Conflict, ErrorInterceptor, Unavailable
 from services.chassis.postgres import Pool
 from services.scoring import bi_role, lease, projections
 from services.scoring.models import LIVE, NEXT, PREVIOUS
-from services.scoring.projections import Compared, Comparison
+from services.scoring.projections import Compared, Comparison, Projections
 from services.scoring.projections_servicer import ProjectionServicer
 from tests.support.events import csat, feedback
 from tests.support.projecting import (
@@ -429,6 +432,42 @@ async def test_the_service_tells_and_does_all_of_it(
     assert 10 == switched.position.number
     back = await stub.RollBackProjection(projections_pb2.RollBackProjectionRequest(), **CALL)
     assert 10 == back.position.number
+
+
+async def test_what_is_measured_is_of_the_models_that_are_projected(
+    journal: Published, scoring: Scoring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = InMemoryMetricReader()
+    monkeypatch.setattr(projections, "meter", MeterProvider([reader]).get_meter("test"))
+    monkeypatch.setattr(projections, "MEASURE_EVERY_SECONDS", 0.01)
+    measured = Projections(scoring.pool, journal.source)
+
+    def nothing_lacks(*models: str) -> set[tuple[object, ...]]:
+        return {(name, model, 0) for name, *_ in projections.GAUGES for model in models}
+
+    async def is_told(wanted: set[tuple[object, ...]]) -> bool:
+        data = reader.get_metrics_data()
+        told = set[tuple[object, ...]]()
+        for of_service in data.resource_metrics if data else ():
+            for metric in of_service.scope_metrics[0].metrics:
+                for point in metric.data.data_points:
+                    assert isinstance(point, NumberDataPoint)
+                    assert point.attributes
+                    told.add((metric.name, point.attributes["projection"], point.value))
+        return told == wanted
+
+    await journal.publish(*answers(10))
+    await scoring.caught_up()
+    await rebuilt(scoring)
+    measuring = asyncio.create_task(measured.measure())
+    await until(partial(is_told, nothing_lacks("live", "next")), "both are measured")
+    await scoring.projections.switch(even_if_different=True)
+    await journal.publish(*answers(10, first=11))
+
+    # Of the next one, which is gone, and of the previous one, which stands still, nothing is told.
+    await until(partial(is_told, nothing_lacks("live")), "the live one alone is measured")
+
+    measuring.cancel()
 
 
 async def test_more_rows_than_are_shown_are_refused(

@@ -3,20 +3,24 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable
+from decimal import Decimal
 from typing import Any
 
 import asyncpg
 import grpc
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.chassis.postgres import Pool
-from services.scoring import bi_role, formulas
+from services.scoring import bi_role, formulas, models
 from services.scoring.answers import Answers
+from services.scoring.binary_copy import copy, moment, numeric
+from services.scoring.facts import TABLES as FACT_TABLES
 from services.scoring.models import LIVE
 from services.scoring.score_query import Way
 from services.scoring.scoreboard import Overtaken, Scoreboard
 from services.scoring.scores import exact as told_exactly
-from services.scoring.source import Source
+from services.scoring.source import PAGE_EVENTS_MAX, Source
 from tests.support.asking import Asking, at, by_the
 from tests.support.events import csat, event, feedback, nps
 from tests.support.journals import journal_of, project, recorded_at_position
@@ -441,6 +445,93 @@ async def test_money_and_values_stay_exact(scoreboard: Scoreboard, scoring_pool:
         str(await scoring_pool.fetchval("SELECT sum(amount) FROM bi.fact_interaction"))
         == "1.000000"
     )
+
+
+LOOKUPS = """
+SELECT count(*) FROM pg_indexes WHERE schemaname = 'bi' AND indexname ~ '_(customer|staff)_idx$'
+"""
+
+
+async def test_far_behind_a_model_is_filled_without_lookups(
+    scoreboard: Scoreboard, scoring_pool: Pool
+) -> None:
+    journal = journal_of(answered(1, "5", customer="card 1"), answered(2, "4", customer="card 1"))
+    await project(scoreboard, journal[:1], head=PAGE_EVENTS_MAX + 2)
+    assert 0 == await scoring_pool.fetchval(LOOKUPS)
+    await project(scoreboard, journal[1:], head=PAGE_EVENTS_MAX + 2)
+    assert 2 * len(FACT_TABLES) == await scoring_pool.fetchval(LOOKUPS)
+
+
+async def test_the_first_profile_makes_the_lookups_that_move_facts(
+    scoreboard: Scoreboard, scoring_pool: Pool
+) -> None:
+    profile = {"birth_year_from": 1970, "birth_year_to": 1975}
+    journal = journal_of(
+        answered(1, "5", customer="card 1"),
+        event(event_id="profile", customer="card 1", customer_profile=profile),
+    )
+    await project(scoreboard, journal[:1], head=1_000_000)
+    await project(scoreboard, journal[1:], head=1_000_000)
+    assert 2 * len(FACT_TABLES) == await scoring_pool.fetchval(LOOKUPS)
+    assert "x" == await scoring_pool.fetchval("SELECT generation FROM rollup_day WHERE facts > 0")
+
+
+async def test_making_lookups_may_take_longer_than_a_page(scoring_pool: Pool) -> None:
+    await Scoreboard(scoring_pool).install()
+    async with scoring_pool.acquire() as tx, tx.transaction():
+        await tx.execute("SET LOCAL transaction_timeout = '2s'")
+        await models.make_lookups(tx)
+        await tx.execute("SELECT pg_sleep(2.1)")
+
+
+NUMBERS = (
+    *("0", "-0", "1", "-1", "9999", "10000", "0.0001", "0.1", "-0.5", "12.90", "100000000"),
+    *("123456789012345.123456", "-999999999999999.999999", "0.00001", "1e3", "1e-6", "00012"),
+)
+
+
+async def test_numbers_are_stored_as_postgres_reads_them(scoring_pool: Pool) -> None:
+    async with scoring_pool.acquire() as connection, connection.transaction():
+        await connection.execute("CREATE TEMPORARY TABLE number (told numeric) ON COMMIT DROP")
+        rows = [(1).to_bytes(2, "big") + numeric(Decimal(number)) for number in NUMBERS]
+        await copy(connection, "number", ["told"], rows)
+        stored = await connection.fetch("SELECT told::text FROM number")
+        read = await connection.fetch("SELECT unnest($1::text[])::numeric::text", NUMBERS)
+    assert [row[0] for row in read] == [row[0] for row in stored]
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e101", "1e-101", "1e999999999"])
+def test_what_no_column_takes_is_no_number(number: str) -> None:
+    with pytest.raises((ValueError, OverflowError)):
+        numeric(Decimal(number))
+
+
+MOMENTS = (
+    *("0001-01-01T00:00:00Z", "1900-01-01T00:00:00.000001Z", "1999-12-31T23:59:59.999999Z"),
+    *("2000-01-01T00:00:00Z", "2026-08-03T10:00:00.123456789Z", "9999-12-31T23:59:59.999999Z"),
+)
+
+
+async def test_moments_are_stored_as_postgres_reads_them(scoring_pool: Pool) -> None:
+    stamps = [Timestamp() for _ in MOMENTS]
+    for stamp, told in zip(stamps, MOMENTS, strict=True):
+        stamp.FromJsonString(told)
+    async with scoring_pool.acquire() as connection, connection.transaction():
+        await connection.execute("CREATE TEMPORARY TABLE moment (at timestamptz) ON COMMIT DROP")
+        await copy(
+            connection, "moment", ["at"], [(1).to_bytes(2, "big") + moment(each) for each in stamps]
+        )
+        stored = await connection.fetch("SELECT at FROM moment")
+        # What is beyond a millionth of a second is cut off, not rounded.
+        given = [told.replace("456789Z", "456Z") for told in MOMENTS]
+        read = await connection.fetch("SELECT unnest($1::text[])::timestamptz", given)
+    assert [row[0] for row in read] == [row[0] for row in stored]
+
+
+def test_a_moment_that_no_reader_could_name_is_refused() -> None:
+    for seconds in (-62_135_596_801, 253_402_300_800):
+        with pytest.raises(OverflowError):
+            moment(Timestamp(seconds=seconds))
 
 
 async def test_joins_with_the_days_lose_nothing(scoreboard: Scoreboard, scoring_pool: Pool) -> None:

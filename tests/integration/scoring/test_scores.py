@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from services.chassis.errors import Conflict, Exhausted, Malformed, Unavailable
+from services.chassis.errors import Conflict, Exhausted, Malformed
 from services.chassis.postgres import Pool
 from services.scoring import answers, formulas, models, score_query, scores
 from services.scoring.answers import Answers
@@ -253,14 +253,15 @@ async def test_a_range_of_time_counts_what_is_in_it_at_its_edges_too(
             assert wanted == counted, (unit, bounds)
 
 
-async def test_names_give_what_they_are_made_of_and_nothing_else(
+async def test_names_give_the_score_its_interval_and_what_they_are_made_of_and_nothing_else(
     scoreboard: Scoreboard, asked: Asking
 ) -> None:
-    await project(scoreboard, journal_of(answered(1, "4")))
+    await project(scoreboard, journal_of(answered(1, "3"), answered(2, "4")))
     [got] = (await asked.scores(names=["csat_mean"])).scores
-    assert {"csat_mean": 4.0} == dict(got.scores)
+    # 3.5 ± 12.7062 · 0.5, within the scale.
+    assert {"csat_mean": 3.5, "csat_mean_lo": 1.0, "csat_mean_hi": 5.0} == dict(got.scores)
     assert {"interactions", "asked", "suppressed", "answered", "csat_answered"} == set(got.counts)
-    assert {"csat_sum"} == set(got.sums)
+    assert {"csat_sum", "csat_squares"} == set(got.sums)
 
 
 async def test_a_touchpoint_that_nobody_was_asked_about_is_there_without_scores(
@@ -399,7 +400,7 @@ async def test_a_position_that_does_not_come_is_not_waited_for_without_end(
     ends_at(asked, 2, monkeypatch)
     await project(scoreboard, journal_of(visit(1)))
     monkeypatch.setattr(answers, "CATCH_UP_SECONDS_MAX", 0.1)
-    with pytest.raises(Unavailable, match="the projection at position 2"):
+    with pytest.raises(Exhausted, match="the projection at position 2"):
         await asked.scores(at_least_position=at(2))
     with pytest.raises(Conflict, match="got 3, want at most 2, the end of the journal"):
         await asked.scores(at_least_position=at(3))
@@ -423,7 +424,7 @@ async def test_two_versions_of_a_formula_stand_side_by_side(
     await project(scoreboard, journal_of(answered(1, "3"), on_seven))
     [got] = (await asked.scores(names=["csat_mean", "csat_mean_v2"])).scores
     # The first leaves other scales out; the second has each as a share of its own, 0 to 100.
-    assert {"csat_mean": 3.0, "csat_mean_v2": 75.0} == dict(got.scores)
+    assert (3.0, 75.0) == (got.scores["csat_mean"], got.scores["csat_mean_v2"])
     assert isinstance(got, scoring_pb2.Score)
 
 

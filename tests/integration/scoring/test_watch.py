@@ -68,7 +68,7 @@ async def told(call: Any) -> pb.WatchScoresResponse:
     async with asyncio.timeout(DEADLINE_SECONDS):
         message = await call.read()
     assert message is not grpc.aio.EOF
-    return message  # type: ignore[no-any-return]
+    return message  # type: ignore[no-any-return]  # read() has no type
 
 
 async def ended(call: Any) -> Exception:

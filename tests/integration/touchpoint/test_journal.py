@@ -103,9 +103,10 @@ class AppendLock:
     async def __aexit__(self, *_: object) -> None:
         await self._connection.execute("SELECT pg_advisory_unlock($1)", APPEND_LOCK)
 
-    async def is_waited_for(self) -> bool:
-        waiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-        return bool(await self._connection.fetchval(waiting + " AND database = (" + OWN + "))"))
+    async def is_waited_for(self, by: int = 1) -> bool:
+        waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        found = await self._connection.fetchval(waiting + " AND database = (" + OWN + ")")
+        return bool(found >= by)
 
 
 OWN = "SELECT oid FROM pg_database WHERE datname = current_database()"
@@ -312,6 +313,24 @@ async def test_an_append_whose_connection_dies_stores_nothing_and_the_next_one_w
         with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
             await dying
     assert [recorded(1)] == await append(journal, entry("a"))
+
+
+async def test_of_two_processes_that_begin_a_stream_at_1_and_at_0_the_second_is_refused(
+    journal: Journal, others: list[Journal], outside: Connection
+) -> None:
+    stream = UUID(int=7)
+    deciding = list[asyncio.Task[Any]]()
+    async with AppendLock(outside) as lock:
+        for version, through in ((1, journal), (0, others[0])):
+            decision = entry("decision")._replace(
+                originator_id=stream.bytes, originator_version=version
+            )
+            deciding.append(asyncio.create_task(through.decide(encode(attempt(), [decision]))))
+            await until(lambda: lock.is_waited_for(by=len(deciding)))
+    assert [recorded(1)] == await deciding[0]
+    with pytest.raises(appender.VersionConflict):
+        await deciding[1]
+    assert [1] == [each["originator_version"] for each in await journal.stream(stream)]
 
 
 async def test_an_append_that_its_caller_gave_up_frees_its_place_and_is_stored_only_if_it_had_begun(

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 from google.protobuf.descriptor import FieldDescriptor
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from services.gateway import checks
 from services.gateway.checks import SECONDS_MAX, SECONDS_MIN, Good, problem_of, problems_of
-from services.gateway.published import Events
+from services.gateway.shallow import shallow_events
 from tests.support.events import event, of_every_body
 from tests.unit.gateway.test_checks import REFUSED
 from touchledger.v1 import events_pb2 as pb
@@ -119,8 +119,8 @@ def copy(event: pb.Event) -> pb.Event:
 
 def good(*events: pb.Event) -> Good | None:
     """By the quick way alone."""
-    batch = Events(events).batch()
-    return checks.good(batch.events, batch.encodings) if batch else None
+    encodings = checks.encodings_of(events)
+    return checks.good(encodings) if encodings else None
 
 
 @given(events)
@@ -128,6 +128,22 @@ def test_nothing_is_accepted_the_quick_way_that_the_table_refuses(event: pb.Even
     found = problem_of(copy(event))
     assert not good(copy(event)) or found is None
     assert [found] == problems_of([copy(event)])
+
+
+@given(events, st.sampled_from(["", "another"]))
+def test_a_shallow_event_is_written_as_the_library_writes_the_whole_one(
+    event: pb.Event, customer: str
+) -> None:
+    encodings = checks.encodings_of([event])
+    assume(encodings is not None)
+    assert encodings is not None
+    [shallow] = shallow_events(encodings)
+    event.customer = shallow.customer = customer
+    if event.personal == pb.PersonalData():
+        # Says nothing, and is left out.
+        event.ClearField("personal")
+    written = shallow.SerializeToString(deterministic=True)
+    assert event.SerializeToString(deterministic=True) == written
 
 
 @given(st.lists(events, min_size=1, max_size=4))

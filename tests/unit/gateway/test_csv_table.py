@@ -99,6 +99,30 @@ def test_facts_have_their_details_as_columns() -> None:
     )
 
 
+def test_what_is_named_comes_first_and_then_what_came_with_it() -> None:
+    answer = scores(
+        pb.Score(
+            keys={"touchpoint": "a"},
+            counts={"asked": 3, "promises": 2},
+            scores={"promise_kept_share": 0.5, "promise_kept_share_lo": 0.1},
+        )
+    )
+    header, line, *_ = lines(csv_table(answer, ["nps", "promise_kept_share"]))
+    assert [
+        *("touchpoint", "nps", "promise_kept_share"),
+        *("asked", "promise_kept_share_lo", "promises"),
+    ] == header[:6]
+    assert ["a", "", "0.5", "3", "0.1", "2"] == line[:6]
+
+
+def test_a_message_that_is_absent_has_empty_cells() -> None:
+    answer = pb.GetBridgeResponse(parts=[{}], now=pb.BridgeState(score="nps"))
+    header, line = lines(csv_table(answer))
+    told = dict(zip(header, line, strict=True))
+    assert ("", "nps") == (told["seen_score"], told["now_score"])
+    assert ("", "") == (told["freshness_head"], told["freshness_lag"])
+
+
 def test_names_of_enums_are_those_of_schema_bi() -> None:
     answer = pb.GetBridgeResponse(difference="-0.13")
     answer.parts.add(cause=pb.BRIDGE_CAUSE_LATE_ARRIVALS, difference="-0.13", value="4.08")

@@ -5,12 +5,11 @@ from dataclasses import replace
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.gateway import published
 from services.gateway.access import Caller
-from services.gateway.checks import Good, checked, good
-from services.gateway.encoding import Intakes, conceal, entries
+from services.gateway.checks import Good, checked, encodings_of, good
+from services.gateway.encoding import Shared, append_request
 from services.gateway.keyring import Keyring
-from services.gateway.shallow import batch_of
+from services.gateway.shallow import encodings_in, shallow_events
 from tests.support.events import event, of_every_body
 from touchledger.v1 import events_pb2 as pb
 from touchledger.v1.ingest_pb2 import PublishBatchRequest, PublishStreamRequest
@@ -51,20 +50,26 @@ def batch(
     sent_at: Timestamp | None,
     adapter: str = "",
 ) -> list[AppendEntry]:
-    whole = published.Events(events).batch()
-    assert whole is not None
-    some = good(whole.events, whole.encodings)
-    slices = [some] if some else [checked(each) for each in events]
-    intakes = Intakes(caller.trust, adapter, received_at, sent_at)
-    found = b""
-    for each in slices:
-        assert isinstance(each, Good), each
-        conceal(each, caller.tenant, KEYRING)
-        states = [event.SerializeToString(deterministic=True) for event in each.events]
-        if some:
-            assert states == whole.encodings_now()
-        found += entries(each, states, caller.tenant, KEYRING, intakes)
-    return list(AppendRequest.FromString(found).entries)
+    shared = Shared(
+        caller.tenant,
+        caller.source,
+        caller.trust,
+        adapter,
+        received_at.ToNanoseconds(),
+        sent_at.ToNanoseconds() if sent_at else None,
+        "",
+    )
+    encodings = encodings_of(events)
+    some = good(encodings) if encodings else None
+    checked_events = some or Good.joined(good_one(each) for each in events)
+    encoded = b"".join(append_request(shared, checked_events, KEYRING))
+    return list(AppendRequest.FromString(encoded).entries)
+
+
+def good_one(event: pb.Event) -> Good:
+    found = checked(event)
+    assert isinstance(found, Good), found
+    return found
 
 
 def stored(entry: AppendEntry) -> pb.Event:
@@ -215,53 +220,56 @@ def test_a_batch_is_its_events_one_by_one() -> None:
     assert [encoded(each, received=HOUR, sent=0) for each in events] == together
 
 
-def published_together(*events: pb.Event) -> PublishBatchRequest:
-    """As it came over the wire."""
-    return PublishBatchRequest.FromString(
-        PublishBatchRequest(events=events, attempt={"sent_at": at(0)}).SerializeToString()
-    )
-
-
-def test_a_request_is_encoded_as_its_events_one_by_one() -> None:
-    events = list(of_every_body().values())
-    one_by_one = [each.SerializeToString(deterministic=True) for each in events]
-    given = published_together(*events)
-    request = published.Request(given)
-    assert given.ByteSize() == request.size
-    batch = request.batch()
-    assert batch is not None
-    assert one_by_one == batch.encodings == batch.encodings_now()
-    for each, shallow in zip(events, batch.events, strict=True):
-        each.customer = shallow.customer = "another"
-    assert [each.SerializeToString(deterministic=True) for each in events] == batch.encodings_now()
-
-
-def test_the_batches_of_a_stream_are_encoded_in_the_same_way() -> None:
-    request = PublishStreamRequest(sequence=3, events=[event(), event(event_id="event-2")])
-    one_by_one = [each.SerializeToString(deterministic=True) for each in request.events]
-    batch = published.Request(request).batch()
-    assert batch is not None
-    assert one_by_one == batch.encodings == batch.encodings_now()
-
-
 @pytest.mark.parametrize("inside", [False, True])
-def test_a_request_with_an_unknown_field_is_left_to_who_looks_at_each_event(inside: bool) -> None:
+def test_an_event_with_an_unknown_field_is_left_to_who_looks_at_each(inside: bool) -> None:
     unknown = b"\xf8\x3e\x01"  # field 1007, varint 1
     odd = event()
     (odd.interaction if inside else odd).MergeFromString(unknown)
-    for request in (
-        published.Request(published_together(event(), odd, event())),
-        published.Events([event(), odd, event()]),
-    ):
-        assert request.batch() is None
-        assert [event(), odd, event()] == list(request.events())
+    before = odd.SerializeToString()
+    assert encodings_of([event(), odd, event()]) is None
+    assert before == odd.SerializeToString()
+
+
+@pytest.mark.parametrize("kind", of_every_body())
+def test_a_shallow_event_is_written_as_the_whole_one(kind: str) -> None:
+    whole = of_every_body()[kind]
+    encoding = whole.SerializeToString(deterministic=True)
+    [shallow] = shallow_events([encoding])
+    assert encoding == shallow.SerializeToString(deterministic=True)
+    whole.customer = shallow.customer = "another"
+    assert whole.SerializeToString(deterministic=True) == shallow.SerializeToString(
+        deterministic=True
+    )
+
+
+@pytest.mark.parametrize("kind", [PublishBatchRequest, PublishStreamRequest])
+def test_a_request_gives_the_encodings_of_its_events(
+    kind: type[PublishBatchRequest | PublishStreamRequest],
+) -> None:
+    events = list(of_every_body().values())
+    request = kind.FromString(kind(events=events, attempt={"sent_at": at(0)}).SerializeToString())
+    size, encodings = encodings_in(request)
+    assert request.ByteSize() == size
+    assert [each.SerializeToString(deterministic=True) for each in events] == encodings
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_request_with_an_unknown_field_is_kept_as_it_is(inside: bool) -> None:
+    unknown = b"\xf8\x3e\x01"  # field 1007, varint 1
+    odd = event()
+    (odd.interaction if inside else odd).MergeFromString(unknown)
+    request = PublishBatchRequest(events=[event(), odd])
+    size, encodings = encodings_in(request)
+    assert encodings is None
+    assert request.ByteSize() == size
+    assert [event(), odd] == list(request.events)
 
 
 def test_what_is_empty_but_there_is_kept_so() -> None:
     given = event(interaction={"wait": "0s", "amount": {}}, place={})
     given.occurred_at.seconds = given.occurred_at.nanos = 0
-    [encoding] = batch_of([given.SerializeToString(deterministic=True)]).encodings_now()
-    assert given == pb.Event.FromString(encoding)
+    [shallow] = shallow_events([given.SerializeToString(deterministic=True)])
+    assert given == pb.Event.FromString(shallow.SerializeToString(deterministic=True))
 
 
 def test_an_id_of_many_bytes_is_kept_whole() -> None:

@@ -229,6 +229,19 @@ def test_the_run_length_of_an_ewma_chart_is_what_a_simulation_gives(
     assert found.points == pytest.approx(mean, abs=4 * error + 0.02 * mean)
 
 
+@pytest.mark.parametrize("weight", [0.01, 0.05, 0.2])
+def test_twice_as_many_cells_change_a_run_length_by_less_than_two_percent(
+    weight: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chart = Ewma(weight=weight, width=3.0)
+    found = run_length.of_ewma(chart, [100], 0.1, Direction.UP)
+    monkeypatch.setattr(run_length, "CELLS", 2 * run_length.CELLS)
+
+    finer = run_length.of_ewma(chart, [100], 0.1, Direction.UP)
+
+    assert found.points == pytest.approx(finer.points, rel=0.02)
+
+
 def test_a_chart_that_can_never_alarm_runs_for_ever() -> None:
     down = Direction.DOWN
 

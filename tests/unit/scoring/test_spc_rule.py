@@ -85,6 +85,9 @@ BASELINE = {"from": "2026-01-01", "before": "2026-04-01"}
         ({"ewma": {"width": 7}}, "rule.ewma.width"),
         ({"p0": 1.0, "starts_on": "2026-01-01"}, "rule.p0"),
         ({"p0": float("nan"), "starts_on": "2026-01-01"}, "rule.p0"),
+        # The variance of a period would be 0, and a chart divide by it.
+        ({"p0": 5e-324, "starts_on": "2026-01-01"}, "rule.p0"),
+        ({"p0": 1 - 1e-16, "starts_on": "2026-01-01"}, "rule.p0"),
         ({"p0": 0.1}, "rule.starts_on"),
         ({"p0": 0.1, "starts_on": "1.1.2026"}, "rule.starts_on"),
         ({"p0": 0.1, "starts_on": "9999-12-31"}, "rule.starts_on"),
