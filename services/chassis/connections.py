@@ -72,11 +72,10 @@ class Connections:
 
     def _arrived(self, peer: Peer, connection: socket.socket) -> bool:
         """Whatever was written when this was first asked; refusals that were written since don't count."""
-        if peer not in self._owed:
-            acked = _acked(connection)
-            [on_its_way] = struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4)))
-            self._owed[peer] = acked + on_its_way
-        return _acked(connection) >= self._owed[peer]
+        # In this order: what is acked in between is waited for twice rather than not at all.
+        [on_its_way] = struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4)))
+        acked = _acked(connection)
+        return not on_its_way or acked >= self._owed.setdefault(peer, acked + on_its_way)
 
     def _sockets(self) -> Iterator[tuple[int, socket.socket]]:
         """Each TCP socket of this process at the port: its number, and a duplicate of it.
@@ -101,12 +100,11 @@ class Connections:
 
 
 def _acked(connection: socket.socket) -> int:
-    """Bytes that the other end's system says it has. Where ours doesn't tell, all that there can be."""
+    """Bytes that the other end's system says it has; 0 where ours doesn't tell."""
     if sys.platform != "linux":
-        return sys.maxsize
+        return 0
     info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, ACKED_END)
-    acked: int = struct.unpack_from("Q", info, ACKED_OFFSET)[0]
-    return acked
+    return int.from_bytes(info[ACKED_OFFSET:ACKED_END], sys.byteorder)
 
 
 def _plain(host: str) -> str:

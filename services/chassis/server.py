@@ -213,7 +213,8 @@ class Server:
                     connections.hang_up(but=self._errors.peers_under_way(), at_once=True)
                     break
                 await asyncio.sleep(HANG_UP_EVERY_SECONDS)
-        except OSError as error:
+        except (OSError, ValueError) as error:
+            # The latter where gRPC names a caller by something else than an address.
             log.warning("connections are left to gRPC", error=type(error).__name__)
         await self.grpc.stop(max(0.0, began + grace_seconds - loop.time()))
 

@@ -59,6 +59,7 @@ ROLLUPS = (
     "rollup_touchpoint_day",
     "rollup_touchpoint_week",
     "rollup_touchpoint_month",
+    "rollup_touchpoint_year",
 )
 
 
@@ -332,7 +333,7 @@ def _rollups_agree(star: Star) -> str:
         for each in ROLLUPS
     )
     return (
-        "-- Days, weeks and months add up to the same. Of equal rows union keeps one; any other is a fault.\n"
+        "-- Days, weeks and so on add up to the same. Of equal rows union keeps one; any other is a fault.\n"
         f"select * from (\n{selects}\n) as totals offset 1\n"
     )
 

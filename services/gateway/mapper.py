@@ -291,7 +291,6 @@ class Mapper:
                 Content(each.body, webhook.adapter.name) if isinstance(event, Problem) else None
                 for each, event in batch
             ]
-            # Publishing changes events.
             event_ids = [
                 event.event_id if isinstance(event, events_pb2.Event) else "" for _, event in batch
             ]

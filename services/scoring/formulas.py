@@ -42,13 +42,14 @@ ROLLUPS: dict[str, dict[str, str]] = {
             ("day", "reporting_date", "reporting_date"),
             ("week", "week_start", "date_trunc('week', reporting_date::timestamp)::date"),
             ("month", "month_start", "date_trunc('month', reporting_date::timestamp)::date"),
+            ("year", "year_start", "date_trunc('year', reporting_date::timestamp)::date"),
         )
     },
 }
 # The rollup that a view reads, and what it groups by.
 VIEWS: dict[str, tuple[str, tuple[str, ...]]] = {
     **{
-        f"satisfaction_by_{name}": ("rollup_touchpoint_month", (name,))
+        f"satisfaction_by_{name}": ("rollup_touchpoint_year", (name,))
         for name in ("touchpoint", "stage", "channel")
     },
     **{
@@ -202,7 +203,7 @@ def _view(name: str) -> str:
     rollup, groups = VIEWS[name]
     keys = ", ".join(("tenant", *groups))
     parent = (
-        f" JOIN (SELECT tenant, {parents()} FROM rollup_touchpoint_month"  # noqa: S608  # as above
+        f" JOIN (SELECT tenant, {parents()} FROM rollup_touchpoint_year"  # noqa: S608  # as above
         " GROUP BY tenant) AS parent USING (tenant)"
         if PARENT_SUMS
         else ""

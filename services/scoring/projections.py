@@ -270,12 +270,16 @@ class Projections:
         """The previous model answers from now on; where it goes on from."""
         async with self._changing() as tx:
             await _want(tx, PREVIOUS, "previous")
+            made = await models.shape(tx, PREVIOUS)
+            if made != models.SHAPE:
+                # The next start would make it anew, and it would answer nothing until it is filled.
+                raise Conflict(f"{models.SHAPE}, as of this release", field="shape", got=f"{made}")
             await lease.take_away(tx, lease.LIVE)
             await lease.take_away(tx, lease.NEXT)
             await models.roll_back(tx)
-            await bi_role.grant_all(tx, LIVE.bi)
-            # Its formulas may be of the release before.
+            # Its formulas may be of the release before; then this makes its views anew, without grants.
             await _install(tx, LIVE)
+            await bi_role.grant_all(tx, LIVE.bi)
             await tx.execute(FORGET_COMPARISON)
             row = await _row(tx, STANDING[lease.LIVE])
         log.info("rolled back to the previous model", position=row["position"])

@@ -2,8 +2,8 @@
 
 There are three ways to the same sums of single facts, and a test holds them equal:
 
-* Current: from the rollups, the coarsest that has the keys. A range of days is whole months (or weeks), and
-  what is left of it in days; a moment within a day scans the facts of the days around it.
+* Current: from the rollups, the coarsest that has the keys. A range of days is whole years, what is left of
+  it in months, and in days (or weeks and days); a moment within a day scans the facts of the days around it.
 * Tail: the current sums, without the facts that began after the position, with those that ended after it.
 * Scan: the facts as known at the position, where the tail is longer, or profiles of customers or staff have
   changed since and are asked for.
@@ -38,6 +38,16 @@ PERIODS = {
     "reporting_date": "reporting_date",
     "week_start": "date_trunc('week', reporting_date)::date",
     "month_start": "date_trunc('month', reporting_date)::date",
+}
+# Rollups and their units, from coarse to fine, by the period that is asked for; "" is none. Years keep what a
+# question reads from growing with time: a touchpoint has a row for each year, not for each month.
+DAYS = ("rollup_touchpoint_day", "reporting_date")
+MONTHS = (("rollup_touchpoint_month", "month_start"), DAYS)
+COARSE_TO_FINE: dict[str, tuple[tuple[str, str], ...]] = {
+    "reporting_date": (DAYS,),
+    "week_start": (("rollup_touchpoint_week", "week_start"), DAYS),
+    "month_start": MONTHS,
+    "": (("rollup_touchpoint_year", "year_start"), *MONTHS),
 }
 # A fact with its attributes as known at {position}: what WITH_ATTRIBUTES is for the present.
 WITH_ATTRIBUTES_THEN = """
@@ -90,6 +100,8 @@ def scores(
 ) -> tuple[str, Arguments]:
     """One row for each group: its keys, then the sums and the scores that are named. In the order of keys.
 
+    Sums that are no counts are texts without zeros at their ends: how many there would be depends on the way.
+
     after: the keys of the last group before.
     """
     arguments = _arguments(at, names.sums)
@@ -100,11 +112,11 @@ def scores(
             arguments(value, "date" if key in PERIODS else "text")
             for key, value in zip(keys, after, strict=True)
         ]
-        beyond = f" AND ({order}) > ({', '.join(values)})"
+        beyond = f" WHERE ({order}) > ({', '.join(values)})"
     text = f"""
 {_cells(at, keys, cell, names.sums, arguments, beyond=beyond, order=order, limit=limit)}
 SELECT {_listed(keys, names.sums)}{_scores_of(names.scores)}
-  FROM cells{_parent(at, cell, names.parents, arguments)}
+  FROM cells{_parent(at, cell, names.sums, names.parents, arguments)}
 {f" ORDER BY {order}" if order else ""}"""  # noqa: S608  # see the module's first lines
     return text, arguments
 
@@ -135,7 +147,7 @@ def series(
   SELECT *, dense_rank() OVER ({f"ORDER BY {apart}" if apart else ""}) AS place FROM cells
 )
 SELECT place, {_listed(keys, names.sums)}{_scores_of(names.scores)}
-  FROM placed{_parent(at, cell, names.parents, arguments)}
+  FROM placed{_parent(at, cell, names.sums, names.parents, arguments)}
  WHERE {told}
  ORDER BY {order}
 """  # noqa: S608  # see the module's first lines
@@ -170,7 +182,7 @@ def one_cell(
     )
     text = f"""
 {_cells(at, (), cell, sums, arguments)}
-SELECT {listed} FROM (SELECT) AS one{_parent(at, cell, parents, arguments)}
+SELECT {listed} FROM (SELECT) AS one{_parent(at, cell, sums, parents, arguments)}
 """  # noqa: S608  # see the module's first lines
     return text, arguments
 
@@ -186,7 +198,11 @@ def _order(keys: Sequence[str]) -> str:
 
 
 def _listed(keys: Sequence[str], sums: Sequence[str]) -> str:
-    return ", ".join([*keys, *sums]) or "1"
+    told = (
+        name if SUMS[name].type == "bigint" else f"trim_scale({name})::text AS {name}"
+        for name in sums
+    )
+    return ", ".join([*keys, *told]) or "1"
 
 
 def _scores_of(scores: Sequence[str]) -> str:
@@ -216,8 +232,10 @@ def _cells(
     all_parts = "\n  UNION ALL ".join(parts)
     return f"""
 WITH {moments}parts AS ({all_parts}
+), groups AS (
+  SELECT {listed}sum(facts) AS facts{added} FROM parts{grouped} HAVING sum(facts) <> 0
 ), cells AS (
-  SELECT {listed}sum(facts) AS facts{added} FROM parts{grouped} HAVING sum(facts) <> 0{beyond}
+  SELECT * FROM groups{beyond}
 {f" ORDER BY {order}" if order else ""}{f" LIMIT {arguments(limit, 'bigint')}" if limit else ""}
 )"""  # noqa: S608  # see the module's first lines
 
@@ -231,10 +249,17 @@ def _end(cell: Cell, arguments: Arguments) -> str:
     return f"({day}::timestamp AT TIME ZONE {zone})"
 
 
-def _parent(at: At, cell: Cell, parents: Sequence[str], arguments: Arguments) -> str:
+def _parent(
+    at: At, cell: Cell, sums: Sequence[str], parents: Sequence[str], arguments: Arguments
+) -> str:
     if not parents:
         return ""
-    parts = "\n  UNION ALL ".join(_parts(at, (), cell.anywhere(), parents, arguments))
+    anywhere = cell.anywhere()
+    if cell == anywhere and set(parents) <= set(sums):
+        # All that the tenant has is in the groups, on whatever page they are.
+        parts = f"SELECT {', '.join(parents)} FROM groups"  # noqa: S608  # as above
+    else:
+        parts = "\n  UNION ALL ".join(_parts(at, (), anywhere, parents, arguments))
     added = ", ".join(
         f"sum({name})::{formulas.SUMS[name].type} AS parent_{name}" for name in parents
     )
@@ -265,16 +290,15 @@ def _rolled_up(
 ) -> list[str]:
     fine = FINE & {*keys, *cell.only}
     periods = {key for key in keys if key in PERIODS}
-    daily = "rollup_day" if fine else "rollup_touchpoint_day"
     rollup = _Rollup(at, keys, cell, sums, arguments)
     # Whole days [since, until); None is without end.
     since, until = _first_whole_day(cell.occurred_from), _end_of_whole_days(cell.occurred_before)
-    if fine or len(periods) > 1 or "reporting_date" in periods:
-        parts = [rollup.part(daily, "reporting_date", since, until)]
-    elif "week_start" in periods:
-        parts = rollup.coarse("rollup_touchpoint_week", "week_start", since, until)
+    if fine:
+        parts = [rollup.part("rollup_day", "reporting_date", since, until)]
+    elif len(periods) > 1:
+        parts = rollup.parts((DAYS,), since, until)
     else:
-        parts = rollup.coarse("rollup_touchpoint_month", "month_start", since, until)
+        parts = rollup.parts(COARSE_TO_FINE[next(iter(periods), "")], since, until)
     days = _days_of_moments(cell)
     if days:
         facts = Facts(at, keys, cell, sums, arguments)
@@ -344,25 +368,32 @@ class _Rollup:
         )
         return f"SELECT {listed} FROM {rollup} WHERE {' AND '.join(where)}"  # noqa: S608  # see above
 
-    def coarse(self, rollup: str, unit: str, since: date | None, until: date | None) -> list[str]:
-        """Whole units from their rollup, and the days before and after them from that of days."""
+    def parts(
+        self, rollups: Sequence[tuple[str, str]], since: date | None, until: date | None
+    ) -> list[str]:
+        """Whole units from the coarsest rollup, and what is before and after them from the finer ones."""
+        (rollup, unit), *finer = rollups
+        if not finer:
+            return [self.part(rollup, unit, since, until)]
         first = None if since is None else start_of(unit, since - DAY, ahead=True)
         end = None if until is None else start_of(unit, until)
+        if first is not None and end is not None and first >= end:
+            return self.parts(finer, since, until)
         parts = [self.part(rollup, unit, first, end)]
-        if since is not None and first is not None and since < first:
-            days_end = first if until is None else min(first, until)
-            parts.append(self.part("rollup_touchpoint_day", "reporting_date", since, days_end))
-        if until is not None and end is not None and end < until:
-            days_first = end if first is None else max(first, end)
-            parts.append(self.part("rollup_touchpoint_day", "reporting_date", days_first, until))
+        if since != first:
+            parts += self.parts(finer, since, first)
+        if end != until:
+            parts += self.parts(finer, end, until)
         return parts
 
 
 def start_of(unit: str, day: date, *, ahead: bool = False) -> date:
-    """Of the week or month that the day is in, or of the one after it."""
+    """Of the week, month or year that the day is in, or of the one after it."""
     if unit == "week_start":
         start = day - timedelta(days=day.weekday())
         return start + timedelta(days=7) if ahead else start
+    if unit == "year_start":
+        return date(day.year + ahead, 1, 1)
     start = day.replace(day=1)
     return (start + timedelta(days=31)).replace(day=1) if ahead else start
 

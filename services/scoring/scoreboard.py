@@ -28,7 +28,7 @@ from services.scoring.facts import (
     settle,
 )
 from services.scoring.models import LIVE, Model
-from services.scoring.reporting_day import ReportingDays
+from services.scoring.reporting_day import ReportingDays, reporting_days
 from services.scoring.source import PAGE_EVENTS_MAX
 from touchledger.v1.journal_pb2 import Position, RecordedEvent
 
@@ -192,7 +192,7 @@ class Scoreboard:
         if not tenants <= self._days.keys():
             zones = {row["tenant"]: row["reporting_zone"] for row in await self._pool.fetch(ZONES)}
             for tenant in tenants - self._days.keys():
-                self._days[tenant] = ReportingDays(zones.get(tenant) or self._zone or "UTC")
+                self._days[tenant] = reporting_days(zones.get(tenant) or self._zone or "UTC")
         days = {tenant: self._days[tenant] for tenant in tenants}
         return await asyncio.to_thread(columns, events, days)
 
@@ -259,7 +259,7 @@ class Scoreboard:
         for row in await tx.fetch(ZONES):
             known = self._days.get(row["tenant"])
             if known is None or known.zone != row["reporting_zone"]:
-                self._days[row["tenant"]] = ReportingDays(row["reporting_zone"])
+                self._days[row["tenant"]] = reporting_days(row["reporting_zone"])
 
     async def _write(self, tx: Connection, facts: Facts) -> bool:
         """Writes the page's rows, and says whether stored facts ended."""

@@ -86,6 +86,7 @@ def groups_max(keys: Sequence[str], names: Names) -> int:
 
 
 def told(rows: Iterable[asyncpg.Record], keys: Sequence[str], names: Names) -> Iterable[pb.Score]:
+    """Of rows of score_query.scores or series."""
     counts = [name for name in names.sums if question.SUMS[name].type == "bigint"]
     sums = [name for name in names.sums if question.SUMS[name].type != "bigint"]
     for row in rows:
@@ -94,8 +95,8 @@ def told(rows: Iterable[asyncpg.Record], keys: Sequence[str], names: Names) -> I
             group=" | ".join(values.values()) if keys else "all",
             keys=values,
             counts={name: row[name] for name in counts},
-            sums={name: exact(row[name]) for name in sums},
-            scores={name: row[name] for name in names.scores if row[name] is not None},
+            sums={name: row[name] for name in sums},
+            scores={name: value for name in names.scores if (value := row[name]) is not None},
         )
 
 

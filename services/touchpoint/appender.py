@@ -412,6 +412,7 @@ def _plan_with_known(
 ) -> Plan:
     """`seen`: the stored ones among the published events; `streams`: those that decisions continue."""
     plan = Plan([], [])
+    duplicate, other = Outcome.DUPLICATE, Outcome.ID_CONFLICT
     for request in requests:
         if request.decides:
             conflict = _continue_streams(request.rows, streams)
@@ -424,10 +425,9 @@ def _plan_with_known(
         for index, (originator_id, digest) in enumerate(
             zip(request.rows.originator_ids, request.rows.content_digests, strict=True)
         ):
-            if originator_id in seen:
-                place, number, first_digest = seen[originator_id]
-                same = digest == first_digest
-                answer.append(place(Outcome.DUPLICATE if same else Outcome.ID_CONFLICT, number))
+            if known := seen.get(originator_id):
+                place, number, first_digest = known
+                answer.append(place._make((duplicate if digest == first_digest else other, number)))
                 continue
             seen[originator_id] = Next, plan.size, digest
             answer.append(Next(Outcome.RECORDED, plan.size))

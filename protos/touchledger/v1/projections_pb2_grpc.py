@@ -122,7 +122,7 @@ class ProjectionServiceServicer:
         """Makes the previous model the live one again, in one transaction. It is as it was when it was switched away,
         and catches up from its own checkpoint, so answers are of the past until then; at_least_position tells. What
         was live is kept as the next one, which waits until the live one has caught up with it.
-        Errors: FAILED_PRECONDITION when there is no previous model.
+        Errors: FAILED_PRECONDITION when there is no previous model, or its tables are of another release's shape.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

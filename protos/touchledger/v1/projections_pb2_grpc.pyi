@@ -68,7 +68,7 @@ class ProjectionServiceStub:
     """Makes the previous model the live one again, in one transaction. It is as it was when it was switched away,
     and catches up from its own checkpoint, so answers are of the past until then; at_least_position tells. What
     was live is kept as the next one, which waits until the live one has caught up with it.
-    Errors: FAILED_PRECONDITION when there is no previous model.
+    Errors: FAILED_PRECONDITION when there is no previous model, or its tables are of another release's shape.
     """
 
 @_typing.type_check_only
@@ -109,7 +109,7 @@ class ProjectionServiceAsyncStub(ProjectionServiceStub):
     """Makes the previous model the live one again, in one transaction. It is as it was when it was switched away,
     and catches up from its own checkpoint, so answers are of the past until then; at_least_position tells. What
     was live is kept as the next one, which waits until the live one has caught up with it.
-    Errors: FAILED_PRECONDITION when there is no previous model.
+    Errors: FAILED_PRECONDITION when there is no previous model, or its tables are of another release's shape.
     """
 
 class ProjectionServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -177,7 +177,7 @@ class ProjectionServiceServicer(metaclass=_abc_1.ABCMeta):
         """Makes the previous model the live one again, in one transaction. It is as it was when it was switched away,
         and catches up from its own checkpoint, so answers are of the past until then; at_least_position tells. What
         was live is kept as the next one, which waits until the live one has caught up with it.
-        Errors: FAILED_PRECONDITION when there is no previous model.
+        Errors: FAILED_PRECONDITION when there is no previous model, or its tables are of another release's shape.
         """
 
 def add_ProjectionServiceServicer_to_server(servicer: ProjectionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

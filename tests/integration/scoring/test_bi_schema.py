@@ -362,7 +362,7 @@ def test_freshness_says_how_far_the_tables_are(
     ] == rows
 
 
-def test_days_weeks_months_and_facts_add_up_to_the_same(filled: Filled) -> None:
+def test_days_weeks_months_years_and_facts_add_up_to_the_same(filled: Filled) -> None:
     names = list(formulas.SUMS)
     totals = ", ".join(f"sum({name})" for name in names)
     by_rollup = {
@@ -385,12 +385,15 @@ def test_days_weeks_months_and_facts_add_up_to_the_same(filled: Filled) -> None:
     assert all(any(row[number] for row in of_facts) for number in range(1, 3))
 
 
-def test_weeks_begin_on_monday_and_months_on_the_first(filled: Filled) -> None:
+def test_weeks_begin_on_monday_and_months_and_years_on_the_first(filled: Filled) -> None:
     assert [] == filled.rows(
         "SELECT week_start FROM bi.rollup_touchpoint_week WHERE extract(isodow FROM week_start) <> 1"
     )
     assert [] == filled.rows(
         "SELECT month_start FROM bi.rollup_touchpoint_month WHERE extract(day FROM month_start) <> 1"
+    )
+    assert [] == filled.rows(
+        "SELECT year_start FROM bi.rollup_touchpoint_year WHERE extract(doy FROM year_start) <> 1"
     )
 
 

@@ -186,6 +186,13 @@ def test_beta_quantiles_are_those_of_scipy(sql: FactTables) -> None:
         for successes in (0, 1, 7, 150, 20_000)
         for failures in (0, 1, 7, 150, 20_000)
     ]
+    # Where the way to them changes.
+    shapes += [
+        shape
+        for least in (19.99, 20, 499.99, 500)
+        for times in (1, 2, 3, 30, 3000)
+        for shape in ((least, times * least), (times * least, least))
+    ]
     shapes += [
         (1, 1),
         (0.5, 0.5),
@@ -196,7 +203,7 @@ def test_beta_quantiles_are_those_of_scipy(sql: FactTables) -> None:
         (1e7, 1e7),
         (1e-4, 1e-4),
     ]
-    asked = [(p, a, b) for p in (0.00135, 0.025, 0.5, 0.975) for a, b in shapes]
+    asked = [(p, a, b) for p in (0.00099, 0.001, 0.025, 0.5, 0.975) for a, b in shapes]
     p, a, b = ([float(each) for each in column] for column in zip(*asked, strict=True))
     got = each(sql, "beta_quantile(a, b, c)", ", ".join(["double precision"] * 3), p, a, b)
     want = scipy.special.betaincinv(a, b, p)

@@ -332,6 +332,20 @@ async def test_a_rolled_back_model_catches_up_and_the_other_waits_to_be_switched
     assert 30 == await count_of_answers(scoring)
 
 
+async def test_a_model_of_another_shape_is_not_rolled_back_to(
+    journal: Published, scoring: Scoring
+) -> None:
+    await journal.publish(*answers(10))
+    await scoring.caught_up()
+    await rebuilt(scoring)
+    await scoring.projections.switch(even_if_different=True)
+    await scoring.pool.execute(f"UPDATE {PREVIOUS.fold}.shape SET number = number - 1")
+    with pytest.raises(Conflict, match="shape: got "):
+        await scoring.projections.roll_back()
+    assert ["live", "previous"] == await names(scoring)
+    assert 10 == await count_of_answers(scoring)
+
+
 async def test_a_page_under_way_is_not_written_into_the_wrong_model(
     journal: Published, scoring: Scoring
 ) -> None:
@@ -373,10 +387,10 @@ async def test_bi_roles_read_what_is_live_and_neither_the_next_nor_the_previous(
     scheme, _, rest = scoring.url.partition("://")
     url = f"{scheme}://{role}:secret@{rest.rpartition('@')[2]}"
 
-    async def sees(schema: str) -> Any:
+    async def sees(schema: str, table: str = "fact_feedback") -> Any:
         connection = await asyncpg.connect(url)
         try:
-            return await connection.fetchval(f"SELECT count(*) FROM {schema}.fact_feedback")
+            return await connection.fetchval(f"SELECT count(*) FROM {schema}.{table}")
         except asyncpg.InsufficientPrivilegeError:
             return "nothing"
         finally:
@@ -386,8 +400,11 @@ async def test_bi_roles_read_what_is_live_and_neither_the_next_nor_the_previous(
     assert (7, "nothing") == (await sees(LIVE.bi), await sees(NEXT.bi))
     await scoring.projections.switch(even_if_different=True)
     assert (7, "nothing") == (await sees(LIVE.bi), await sees(PREVIOUS.bi))
+    # So that its views are made anew.
+    await scoring.pool.execute(f"UPDATE {PREVIOUS.fold}.formulas SET signature = 'the one before'")
     await scoring.projections.roll_back()
     assert (7, "nothing") == (await sees(LIVE.bi), await sees(NEXT.bi))
+    assert 1 == await sees(LIVE.bi, "satisfaction_by_touchpoint")
 
 
 @pytest.fixture

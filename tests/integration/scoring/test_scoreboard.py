@@ -484,6 +484,27 @@ async def test_making_lookups_may_take_longer_than_a_page(scoring_pool: Pool) ->
         await tx.execute("SELECT pg_sleep(2.1)")
 
 
+async def test_lookups_end_with_the_process_that_makes_them(
+    new_database: Callable[[str], str],
+) -> None:
+    url = await asyncio.to_thread(new_database, "scoring")
+    killed, next_one = await asyncpg.connect(url), await asyncpg.connect(url)
+    began = asyncio.Event()
+    killed.add_log_listener(lambda *_: began.set())
+    await killed.transaction().start()
+    await killed.execute(models.ALLOW_LOOKUPS)
+    await killed.execute("SELECT pg_advisory_xact_lock(1)")
+    takes_long = "DO $$ BEGIN RAISE WARNING 'began'; PERFORM pg_sleep(600); END $$"
+    making = asyncio.create_task(killed.execute(takes_long))
+    async with asyncio.timeout(20):
+        await began.wait()
+    # No word to the server, as none comes from a process that is killed.
+    killed.terminate()
+    assert isinstance(*await asyncio.gather(making, return_exceptions=True), Exception)
+    await next_one.execute("SELECT pg_advisory_xact_lock(1)", timeout=20)
+    await next_one.close()
+
+
 NUMBERS = (
     *("0", "-0", "1", "-1", "9999", "10000", "0.0001", "0.1", "-0.5", "12.90", "100000000"),
     *("123456789012345.123456", "-999999999999999.999999", "0.00001", "1e3", "1e-6", "00012"),

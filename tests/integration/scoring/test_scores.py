@@ -253,6 +253,46 @@ async def test_a_range_of_time_counts_what_is_in_it_at_its_edges_too(
             assert wanted == counted, (unit, bounds)
 
 
+# The first and last days of years and months, and days that are neither.
+DAYS = [
+    *("2015-12-31", "2016-01-01", "2016-02-29", "2016-03-01", "2016-12-31"),
+    *("2017-06-15", "2018-01-01", "2018-01-31", "2018-02-01", "2018-02-02"),
+]
+
+
+async def test_a_range_of_days_counts_each_of_them_once_however_many_years_it_has(
+    scoreboard: Scoreboard, asked: Asking
+) -> None:
+    visits = [visit(n, occurred_at=f"{day}T12:00:00Z") for n, day in enumerate(DAYS)]
+    await project(scoreboard, journal_of(*visits))
+    for since in ("", *DAYS[1:]):
+        for until in (*DAYS[1:], "2018-02-03"):
+            bounds = {"occurred_before_date": until}
+            if since:
+                bounds["occurred_from_date"] = since
+            got = (await asked.scores(**bounds, names=["interactions"])).scores
+            counted = sum(each.counts["interactions"] for each in got)
+            assert sum(since <= day < until for day in DAYS) == counted, bounds
+
+
+async def test_a_page_or_a_filter_shrinks_its_scores_towards_all_that_the_tenant_has(
+    scoreboard: Scoreboard, asked: Asking
+) -> None:
+    answers_of_many = [
+        answered(number, str(3 + number % 3), touchpoint=f"t{number % 3}") for number in range(30)
+    ]
+    await project(scoreboard, journal_of(*answers_of_many))
+    names = ["top2_shrunken", "health"]
+    whole = await asked.by_group(names=names)
+    [first] = (page := await asked.scores(names=names, page_size=1)).scores
+    [second] = (
+        await asked.scores(names=names, page_size=1, page_token=page.next_page_token)
+    ).scores
+    [third] = (await asked.scores(names=names, touchpoint_glob="t2")).scores
+    assert list(whole.values()) == [first, second, third]
+    assert first.scores["top2_shrunken"] != second.scores["top2_shrunken"]
+
+
 async def test_names_give_the_score_its_interval_and_what_they_are_made_of_and_nothing_else(
     scoreboard: Scoreboard, asked: Asking
 ) -> None:
