@@ -58,7 +58,7 @@ Say = Callable[[ingest_pb2.PublishBatchRequest], list[ingest_pb2.PublishResult]]
 
 
 def result(disposition: int, **fields: object) -> ingest_pb2.PublishResult:
-    return ingest_pb2.PublishResult(disposition=disposition, **fields)  # type: ignore[arg-type]
+    return ingest_pb2.PublishResult(disposition=disposition, **fields)  # type: ignore[arg-type]  # fields are of many types
 
 
 @dataclass
