@@ -11,13 +11,14 @@ from services.touchpoint.catalog_servicer import TouchpointCatalogServicer
 from services.touchpoint.checkpoint import Exporter
 from services.touchpoint.decisions.decisions import Decisions
 from services.touchpoint.journal import Journal
+from services.touchpoint.recovery.process import RecoveryProcess
 from services.touchpoint.servicer import JournalServicer
 from services.touchpoint.settings import Settings
 from services.touchpoint.unsealed import seal_unsealed
 from touchledger.v1 import cases_pb2_grpc, catalog_pb2_grpc, journal_pb2_grpc
 
 NAME = "touchpoint"
-# One connection appends; the others read.
+# One connection appends, one follows recoveries; the others read.
 CONNECTIONS_MAX = 8
 # The append lock is held for milliseconds; a wait this long means that its holder hangs.
 LOCK_TIMEOUT = "5s"
@@ -51,7 +52,9 @@ async def main() -> None:
                 RecoveryCaseServicer(decisions, journal_id=journal.journal_id), server.grpc
             )
             exporters = Exporter.configured(pool, configured)
-            await server.run([each.run() for each in exporters])
+            recoveries = RecoveryProcess.configured(journal, decisions, pool, configured)
+            beside = [*(each.run() for each in exporters), *(each.run() for each in recoveries)]
+            await server.run(beside)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What the touchpoint service can be told by its environment."""
 
+from decimal import Decimal
 from pathlib import Path
 
 from pydantic import Field
@@ -21,3 +22,12 @@ class Settings(ServiceSettings, env_prefix="TOUCHLEDGER_TOUCHPOINT_"):
     # How long the last events can be without a checkpoint, and so be cut off unnoticed. A file of 300 bytes
     # each time, if anything was appended: with 600 at most 52 560 in a year.
     checkpoint_every_seconds: float = Field(default=600.0, ge=1.0)
+    # Open recovery cases for failures and low scores by itself, and move them along with the events that
+    # follow. It goes on where it stopped: what comes while it is off gets its cases once it is on again.
+    recovery: bool = True
+    # A score of the whole (CSAT or rating) of so many points or fewer opens one, of 100 in the good
+    # direction: with 25 the two lowest of five answers. 0: no score does.
+    recovery_score_points_max: Decimal = Field(default=Decimal(25), ge=0, le=100)
+    # How long before it was recorded a failure or score may have occurred that still opens one. With more, a
+    # history that is brought in opens a case for each failure in it, at some 2 ms each.
+    recovery_age_days_max: int = Field(default=30, ge=1, le=36_500)

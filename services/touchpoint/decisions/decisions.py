@@ -5,14 +5,13 @@ import hashlib
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Generic
 from uuid import UUID
 
 from services.chassis import telemetry
 from services.chassis.errors import Exhausted, NotFound
-from services.chassis.postgres import Pool
-from services.touchpoint.appender import VersionConflict
+from services.chassis.postgres import Connection, Pool
+from services.touchpoint.appender import Also, VersionConflict
 from services.touchpoint.decisions import listing
 from services.touchpoint.decisions.decided import Decided
 from services.touchpoint.decisions.stored import D, entries, fold
@@ -62,11 +61,13 @@ class Decisions:
         command: Callable[[D], int],
         *,
         first: Callable[[UUID], D] | None = None,
+        unless: Also | None = None,
     ) -> Answer[D]:
         """The answer to a command, which is the same when the command is repeated.
 
         command: changes the stream's aggregate and tells the version that it has made, now or before.
         first: makes the aggregate of a stream that has no event yet; without it there must be one.
+        unless: where it raises, nothing is stored. Called under the append lock: nobody decides between.
         """
         originator_id = stream_id(tenant, kind.KIND, name)
         for _ in range(ATTEMPTS_MAX):
@@ -83,12 +84,17 @@ class Decisions:
                 assert then is not None, "a command makes at least version 1"
                 return Answer(then, stored[version - 1]["notification_id"])
             try:
-                return Answer(decided, await self._store(tenant, decided))
+                return Answer(decided, await self._store(tenant, decided, unless))
             except VersionConflict:
                 continue
         raise Exhausted(f"fewer commands at once on one {kind.KIND}", got=f"{ATTEMPTS_MAX} lost")
 
-    async def _store(self, tenant: str, decided: Decided) -> int:
+    async def _store(self, tenant: str, decided: Decided, unless: Also | None) -> int:
+        async def also(connection: Connection) -> None:
+            if unless is not None:
+                await unless(connection)
+            await listing.write(connection, [(tenant, decided)])
+
         attempt = Attempt(
             tenant=tenant,
             source=SOURCE,
@@ -98,7 +104,7 @@ class Decisions:
         )
         results = await self._journal.decide(
             encode(attempt, entries(decided.collect_events())),
-            also=partial(listing.write, listed=[(tenant, decided)]),
+            also=also,
         )
         return results[-1].position
 

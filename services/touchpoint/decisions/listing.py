@@ -21,11 +21,15 @@ KINDS: tuple[type[Decided], ...] = (TouchpointDefinition, RecoveryCase)
 
 WRITE = """
 INSERT INTO journal.decision_streams
-    (tenant, kind, name, originator_id, version, status, touchpoint, owner, opened_at, decided_at)
-SELECT tenant, kind, name, originator_id, version, status, touchpoint, owner, opened_at, decided_at
+    (tenant, kind, name, originator_id, version, status, touchpoint, owner, opened_at, decided_at,
+     customer, correlation_id, failure_source, failure_event_id)
+SELECT tenant, kind, name, originator_id, version, status, touchpoint, owner, opened_at, decided_at,
+       customer, correlation_id, failure_source, failure_event_id
   FROM unnest($1::text[], $2::text[], $3::text[], $4::uuid[], $5::bigint[], $6::text[], $7::text[],
-              $8::text[], $9::timestamptz[], $10::timestamptz[])
-       AS row (tenant, kind, name, originator_id, version, status, touchpoint, owner, opened_at, decided_at)
+              $8::text[], $9::timestamptz[], $10::timestamptz[], $11::text[], $12::text[], $13::text[],
+              $14::text[])
+       AS row (tenant, kind, name, originator_id, version, status, touchpoint, owner, opened_at, decided_at,
+               customer, correlation_id, failure_source, failure_event_id)
     ON CONFLICT ON CONSTRAINT decision_streams_pkey DO UPDATE
    SET version = excluded.version, status = excluded.status, owner = excluded.owner,
        decided_at = excluded.decided_at
@@ -84,11 +88,26 @@ async def write(connection: Connection, listed: Iterable[Listed]) -> None:
             each.owner,
             each.created_on,
             each.modified_on,
+            *_episode(each),
         )
         for tenant, each in listed
     ]
     if rows:
         await connection.execute(WRITE, *zip(*rows, strict=True))
+
+
+def _episode(decided: Decided) -> tuple[str, str, str, str]:
+    """By what events of a case find it."""
+    if not isinstance(decided, RecoveryCase):
+        return "", "", "", ""
+    opened = decided.opened
+    failure = opened.failure or {}
+    return (
+        opened.customer,
+        opened.correlation_id,
+        failure.get("source", ""),
+        failure.get("event_id", ""),
+    )
 
 
 async def page(

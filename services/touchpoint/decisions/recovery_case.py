@@ -10,6 +10,8 @@ from services.touchpoint.decisions.decided import Command, Decided
 
 OPEN, ACKNOWLEDGED, REMEDIED, CLOSED = "open", "acknowledged", "remedied", "closed"
 GOING_ON = (OPEN, ACKNOWLEDGED, REMEDIED)
+# Why a case is closed whose failure did not happen: whatever was done, there is nothing to make of it.
+RETRACTED = "retracted"
 
 
 class RecoveryCase(Decided):
@@ -135,7 +137,7 @@ class RecoveryCase(Decided):
         return self.decide(self.Reopened, command, only_in=(CLOSED,), reason=reason)
 
     def _against_closing(self, result: str, reason: str) -> Conflict | None:
-        if self.status == REMEDIED:
+        if self.status == REMEDIED and reason != RETRACTED:
             want = "what the customer made of the remedy"
             return None if result else Conflict(want, code="RESULT_MISSING", field="result")
         if result == "RECOVERY_RESULT_ACCEPTED":
