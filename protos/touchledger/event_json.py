@@ -26,6 +26,8 @@ from touchledger.v1 import events_pb2, problem_pb2
 # An event needs 6; an array of events 7. The bound keeps hostile nesting away from the recursive decoder.
 DEPTH_MAX = 32
 GOT_CHARACTERS_MAX = 80
+# Of names to choose from: all fields of an event are too many to read.
+CHOICE_CHARACTERS_MAX = 300
 # Of one object. Maps take 64 entries, no event has as many fields, and one of 64 KiB has no room for so many.
 KEYS_MAX = 8192
 
@@ -509,7 +511,12 @@ def _nearest(name: str, known: Iterable[str]) -> list[str]:
 
 
 def _choice(near: list[str], names: Iterable[str]) -> str:
-    return " or ".join(near) if near else "one of " + ", ".join(names)
+    if near:
+        return " or ".join(near)
+    listed = "one of " + ", ".join(names)
+    if len(listed) <= CHOICE_CHARACTERS_MAX:
+        return listed
+    return listed[:CHOICE_CHARACTERS_MAX].rpartition(", ")[0] + " and others"
 
 
 def _unknown(key: str, path: str, names: Iterable[str]) -> NoReturn:

@@ -59,6 +59,7 @@ async def open_pool(
                 timeout=CONNECT_TIMEOUT_SECONDS,
                 command_timeout=COMMAND_TIMEOUT_SECONDS,
                 max_cacheable_statement_size=STATEMENT_BYTES_MAX,
+                reset=_leave_as_it_is,
                 server_settings={
                     "application_name": f"touchledger-{name}",
                     # No result depends on the zone of a session.
@@ -94,6 +95,13 @@ async def open_pool(
             shown = await pool.fetchval("SHOW server_version")
             raise Unsuitable(f"{name}: PostgreSQL server: got version {shown}, want 18 or newer")
         yield pool
+
+
+async def _leave_as_it_is(_: Connection) -> None:
+    """What a session may set, services set for a transaction alone: putting it back costs a round trip.
+
+    A transaction that was left open is rolled back before this is called.
+    """
 
 
 async def durability_gaps(pool: Pool) -> list[str]:

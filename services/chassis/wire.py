@@ -7,6 +7,9 @@ each other are one message with the fields of both, so that what is made here st
 makes. Tests hold it to the library.
 """
 
+from collections.abc import Collection
+from itertools import chain, repeat
+
 # Varints of two bytes and less, which most lengths are: a look-up costs a fifth of making one.
 _SHORT = tuple(
     bytes((number,)) if number < 128 else bytes((number & 0x7F | 0x80, number >> 7))
@@ -24,3 +27,9 @@ def varint(number: int) -> bytes:
 def with_length(tag: bytes, content: bytes) -> bytes:
     """A field that is text, bytes or a message."""
     return b"%b%b%b" % (tag, varint(len(content)), content)
+
+
+def repeated(tag: bytes, contents: Collection[bytes]) -> bytes:
+    """A repeated field of these, in less than half of the time that each alone takes."""
+    lengths = map(varint, map(len, contents))
+    return b"".join(chain.from_iterable(zip(repeat(tag), lengths, contents)))

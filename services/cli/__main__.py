@@ -15,6 +15,7 @@ from services.cli.projection import app as projection
 from services.cli.publish import publish
 from services.cli.quarantine import app as quarantine
 from services.cli.replay import replay
+from services.cli.report import app as report
 from services.cli.scores import scores
 from services.cli.series import series
 from services.cli.status import status
@@ -51,6 +52,7 @@ app.add_typer(bi)
 app.add_typer(key)
 app.add_typer(projection)
 app.add_typer(quarantine)
+app.add_typer(report)
 app.add_typer(webhook)
 
 

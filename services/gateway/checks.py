@@ -5,15 +5,15 @@ days, histories after years.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from functools import lru_cache, partial
 from importlib.resources import files
-from itertools import chain, product
-from operator import attrgetter, methodcaller
-from typing import Any, NamedTuple
+from itertools import chain
+from operator import methodcaller
+from typing import Any, NamedTuple, TypeVar
 
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 from google.protobuf.duration_pb2 import Duration
@@ -23,15 +23,19 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from services.chassis.wire import with_length
-from services.gateway.shallow import AMENDMENTS, shallow_events
+from services.gateway.shallow import AMENDMENTS, columns_of, shallow_events
 from services.gateway.shallow import BODIES as SHALLOW_BODIES
 from touchledger.v1 import events_pb2 as pb
 from touchledger.v1.problem_pb2 import Problem
+
+T = TypeVar("T")
 
 EVENT_BYTES_MAX = 64 * 1024
 GOT_CHARACTERS_MAX = 80
 ENTRIES_MAX = 64
 SIGNALS_MAX = 50
+OPTIONS_MAX = 64
+YEARS_MAX = 100
 DAYS_MAX = 366
 NANOSECONDS = 1_000_000_000
 # 1900-01-01 to 2999-12-31: older or later is a broken clock. (The ends of what Timestamp can say, the years 1
@@ -55,6 +59,8 @@ LONGER = {
     "PersonalData.contact": 512,
     "PublicPost.post_id": 256,
     "PublicPost.reply_to_post_id": 256,
+    "PublicPostRemoved.post_id": 256,
+    "Identity.same_as": 256,
     "Correction.reason": 256,
     "Retraction.reason": 256,
 }
@@ -76,12 +82,15 @@ TOUCHPOINT_NEEDED = {
         "expectation",
     ),
     *("failure", "remedy", "goodwill", "recovery_closed"),
+    *("assessment", "reason_stated", "advice", "service_claim"),
 }
-# What other bodies need.
+# What other bodies need, and what it is of them.
 NEEDED_BESIDE = {
-    "recognition": "staff",
-    "customer_profile": "customer",
-    "staff_profile": "staff",
+    "recognition": ("staff", "who was recognised"),
+    "customer_profile": ("customer", "whose profile it is"),
+    "staff_profile": ("staff", "whose profile it is"),
+    "insight": ("staff", "whose insight it is, or who made use of it"),
+    "identity": ("customer", "one of the two references"),
 }
 # What a person who knows the event can mend: such an event is kept in quarantine, another one is rejected.
 # The INVALID_ ones and WRONG_TYPE are what JSON can say and protobuf can't (event_json.py). Unknown fields
@@ -114,17 +123,12 @@ def problems_of(events: Sequence[pb.Event]) -> list[Problem | None]:
 
 
 def encodings_of(events: Iterable[pb.Event | Problem]) -> list[bytes] | None:
-    """What `good` looks at; None where one of them is none or has an unknown field."""
+    """What `good` looks at; None where one of them is none."""
     encodings = list[bytes]()
     for event in events:
         if isinstance(event, Problem):
             return None
-        encoding = event.SerializeToString(deterministic=True)
-        event.DiscardUnknownFields()
-        if event.ByteSize() != len(encoding):
-            event.ParseFromString(encoding)
-            return None
-        encodings.append(encoding)
+        encodings.append(event.SerializeToString(deterministic=True))
     return encodings
 
 
@@ -235,12 +239,13 @@ def body(event: pb.Event) -> Problem | None:
         return problem(
             "MISSING", "touchpoint", "nothing", f"where customer and company met ({said})"
         )
-    if said == "recognition" and not event.staff:
-        return problem("MISSING", "staff", "nothing", "who was recognised")
-    if said == "customer_profile" and not event.customer:
-        return problem("MISSING", "customer", "nothing", "whose profile it is")
-    if said == "staff_profile" and not event.staff:
-        return problem("MISSING", "staff", "nothing", "whose profile it is")
+    field, want = NEEDED_BESIDE.get(said, ("event_id", ""))
+    if not getattr(event, field):
+        return problem("MISSING", field, "nothing", want)
+    if said == "front_line":
+        told = event.correction.front_line if kind == "correction" else event.front_line
+        if not (event.staff or told.group):
+            return problem("MISSING", "staff", "nothing", "staff, or a group in the body")
     return None
 
 
@@ -358,7 +363,12 @@ def _money(got: pb.Money, at: str) -> Problem | None:
 
 
 # The scale that a metric is defined on; others declare theirs.
-SCALES = {pb.METRIC_NPS: (Decimal(0), Decimal(10)), pb.METRIC_THUMBS: (Decimal(0), Decimal(1))}
+SCALES = {
+    pb.METRIC_NPS: (Decimal(0), Decimal(10)),
+    pb.METRIC_THUMBS: (Decimal(0), Decimal(1)),
+    pb.METRIC_COMPARISON: (Decimal(-3), Decimal(3)),
+    pb.METRIC_PREMIUM: (Decimal(0), Decimal(100)),
+}
 
 
 def _signal(got: pb.Signal, at: str) -> Problem | None:
@@ -402,7 +412,7 @@ def _signal(got: pb.Signal, at: str) -> Problem | None:
     return None
 
 
-def _feedback(got: pb.FeedbackReceived, at: str) -> Problem | None:
+def _signals(got: pb.FeedbackReceived | pb.Assessment, at: str) -> Problem | None:
     if len(got.signals) > SIGNALS_MAX:
         return problem("TOO_MANY", f"{at}.signals", f"{len(got.signals)}", f"at most {SIGNALS_MAX}")
     return None
@@ -444,6 +454,105 @@ def _profile(got: pb.CustomerProfile, at: str) -> Problem | None:
     return None
 
 
+def _reference(got: pb.EventReference, at: str) -> Problem | None:
+    if not got.event_id:
+        return problem("MISSING", f"{at}.event_id", "nothing", "the id of the event that is meant")
+    return None
+
+
+def _assessment(got: pb.Assessment, at: str) -> Problem | None:
+    if not got.assessor:
+        return problem("MISSING", f"{at}.assessor", "nothing", "who judged")
+    return _signals(got, at)
+
+
+def _reason(got: pb.ReasonStated, at: str) -> Problem | None:
+    for name, want in (("issue_code", "what it was about"), ("reason_code", "why, in the end")):
+        if not getattr(got, name):
+            return problem("MISSING", f"{at}.{name}", "nothing", want)
+    return None
+
+
+def _insight(got: pb.Insight, at: str) -> Problem | None:
+    if not got.insight_id:
+        return problem("MISSING", f"{at}.insight_id", "nothing", "the insight's id")
+    return None if got.step else problem("MISSING", f"{at}.step", "nothing", "captured or applied")
+
+
+def _advice(got: pb.Advice, at: str) -> Problem | None:
+    items = [each.item for each in got.options]
+    if not items:
+        return problem("MISSING", f"{at}.options", "nothing", f"1 to {OPTIONS_MAX} options")
+    if len(items) > OPTIONS_MAX:
+        return problem("TOO_MANY", f"{at}.options", f"{len(items)}", f"at most {OPTIONS_MAX}")
+    for index, item in enumerate(items):
+        if not item:
+            return problem("MISSING", f"{at}.options[{index}].item", "nothing", "the item")
+        if item in items[:index]:
+            return problem("NOT_ALLOWED", f"{at}.options[{index}].item", repr(item), "another item")
+    if got.chosen and got.chosen not in items:
+        return problem("NOT_ALLOWED", f"{at}.chosen", repr(got.chosen), "one of the options")
+    return None
+
+
+def _follow_up(got: pb.ProductFollowUp, at: str) -> Problem | None:
+    if not got.item:
+        return problem("MISSING", f"{at}.item", "nothing", "which item")
+    if not any(map(got.HasField, ("kept", "usable", "happy"))):
+        return problem("MISSING", f"{at}.kept", "nothing", "kept, usable or happy")
+    return None
+
+
+def _removed(got: pb.PublicPostRemoved, at: str) -> Problem | None:
+    for name, want in (("platform", "the network that it was on"), ("post_id", "the post's id")):
+        if not getattr(got, name):
+            return problem("MISSING", f"{at}.{name}", "nothing", want)
+    return None
+
+
+def _claim(got: pb.ServiceClaim, at: str) -> Problem | None:
+    if not got.HasField("claimed"):
+        return problem("MISSING", f"{at}.claimed", "nothing", "what is claimed")
+    return None
+
+
+def _front_line(got: pb.FrontLine, at: str) -> Problem | None:
+    if not got.step:
+        return problem("MISSING", f"{at}.step", "nothing", "what happened")
+    asked = got.step == pb.FRONT_LINE_STEP_PULSE
+    if asked and not got.HasField("pulse"):
+        return problem("MISSING", f"{at}.pulse", "nothing", "the answer")
+    if not asked and got.HasField("pulse"):
+        return problem("NOT_ALLOWED", f"{at}.pulse", "a value", "none: only a pulse has an answer")
+    decided = got.step == pb.FRONT_LINE_STEP_DECISION
+    if not decided and (got.HasField("value") or got.approval_needed):
+        at = f"{at}.value" if got.HasField("value") else f"{at}.approval_needed"
+        return problem("NOT_ALLOWED", at, "a value", "none: only a decision has one")
+    return None
+
+
+def _identity(got: pb.Identity, at: str) -> Problem | None:
+    if not got.same_as:
+        return problem("MISSING", f"{at}.same_as", "nothing", "the other reference")
+    if not got.relation:
+        return problem("MISSING", f"{at}.relation", "nothing", "the same, or different")
+    return None
+
+
+def _scenario(got: pb.Scenario, at: str) -> Problem | None:
+    for name in ("name", "loss_percent"):
+        if not getattr(got, name):
+            want = "its name" if name == "name" else "how many of a hundred leave"
+            return problem("MISSING", f"{at}.{name}", "nothing", want)
+    for name in ("loss_percent", "competitor_percent", "margin_percent", "discount_percent"):
+        text = getattr(got, name)
+        if text and not (DECIMAL.fullmatch(text) and 0 <= Decimal(text) <= 100):
+            return problem("BAD_DECIMAL", f"{at}.{name}", repr(text), "a decimal of 0 to 100")
+    if got.years > YEARS_MAX:
+        return problem("TOO_MANY", f"{at}.years", got.years, f"at most {YEARS_MAX}")
+    return None
+
+
 # The rules of a message type, checked wherever a message of that type stands.
 TYPES: dict[str, Callable[[Any, str], Problem | None]] = {
     "Place": _place,
@@ -451,13 +560,24 @@ TYPES: dict[str, Callable[[Any, str], Problem | None]] = {
     "Duration": _duration,
     "Money": _money,
     "Signal": _signal,
-    "FeedbackReceived": _feedback,
+    "FeedbackReceived": _signals,
     "FeedbackSuppressed": _suppressed,
     "Expectation": _expectation,
     "PublicPost": _post,
     "Goodwill": _goodwill,
     "Recognition": _recognition,
     "CustomerProfile": _profile,
+    "EventReference": _reference,
+    "Assessment": _assessment,
+    "ReasonStated": _reason,
+    "Insight": _insight,
+    "Advice": _advice,
+    "ProductFollowUp": _follow_up,
+    "PublicPostRemoved": _removed,
+    "ServiceClaim": _claim,
+    "FrontLine": _front_line,
+    "Identity": _identity,
+    "Scenario": _scenario,
 }
 CHECKS = (
     size,
@@ -475,6 +595,8 @@ CHECKS = (
 # The quick way, for the good events that nearly all are: column by column over some of them, without a word.
 # What it accepts, the table accepts; the rest it leaves to the table. Its rules are made of the same limits,
 # once for a type.
+# Of a map of text by text: tags and lengths of the entry and of both, and a key.
+ENTRY_BYTES_MIN = 7
 # Of those seen last. Places, prices and the scales of answers come again and again. Longer ones, which would
 # fill the memory, are left to the table.
 CACHED_MAX = 4096
@@ -504,42 +626,52 @@ class Good(NamedTuple):
 
 
 def good(encodings: Sequence[bytes]) -> Good | None:
-    """Of events without unknown fields; None says that the table might find something in one."""
+    """None says that the table might find something in one of them."""
     if max(map(len, encodings)) > EVENT_BYTES_MAX:
         return None
-    events = shallow_events(encodings)
-    ids, touchpoints, customers, *others, places, personal, maps = zip(
-        *map(ENVELOPE, events), strict=True
-    )
+    columns, count = columns_of("Event", encodings), len(encodings)
+    moments = columns_of("Timestamp", columns.occurred_at)
+    seconds, nanos = moments.seconds[:], moments.nanos[:]
     # What has to be one line. It is collected, and looked at together.
-    lines = [*ids, *customers, *chain.from_iterable(others)]
-    moments = [event.occurred_at for event in events]
-    seconds, nanos = [each.seconds for each in moments], [each.nanos for each in moments]
-    bodies = [*map(WHICH_BODY, events)]
+    lines = [*chain.from_iterable(getattr(columns, name)[:] for name in LINES)]
     if (
-        not all(ids)
-        # 1970 is also what one that is not set reads as.
-        or not all(seconds)
+        _has_unknown(columns)
+        or _has_unknown(moments)
+        or len(columns.event_id) != count
+        # In 1970 it has none, as where it is not set.
+        or len(seconds) != count
         or not SECONDS_MIN <= min(seconds) <= max(seconds) <= SECONDS_MAX
-        or not 0 <= min(nanos) <= max(nanos) < NANOSECONDS
-        or not all(map(_is_touchpoint, set(touchpoints)))
-        or not all(map(_is_place, set(places)))
-        or any(any(map(has, events)) for has in HAS_REFUSED)
-        or not _are_maps(maps, _is_attribute)
-        or not _are_personal([*filter(None, personal)], lines)
+        or not 0 <= min(nanos, default=0) <= max(nanos, default=0) < NANOSECONDS
+        or not _are_all(_is_touchpoint, columns.touchpoint[:])
+        or not _are_all(_is_place, columns.place[:])
+        or any(len(getattr(columns, name)) for name in REFUSED)
+        or not _are_maps(columns, "attributes", encodings, "Event", _is_attribute)
+        or not _are_personal(columns.personal[:], lines)
     ):
         return None
+    events = shallow_events(encodings)
+    bodies = [*map(WHICH_BODY, events)]
     for body in set(bodies):
         rules = BODIES.get(body)
-        if rules is None:
+        if rules is None or not _follow(rules, getattr(columns, body)[:], lines):
             return None
-        of_it = [event for event, each in zip(events, bodies, strict=True) if each == body]
-        if not all(map(attrgetter(NEEDED[body]), of_it)):
-            return None
-        if not _follow(rules, [*map(attrgetter(body), of_it)], lines):
+        needed = NEEDED[body]
+        if len(getattr(columns, needed)) != count and not all(
+            getattr(event, needed)
+            for event, each in zip(events, bodies, strict=True)
+            if each == body
+        ):
             return None
     if not _are_lines(lines):
         return None
+    customers, personal = columns.customer[:], [b""] * count
+    # Where not all have one, it is not known whose are those of the column.
+    if len(customers) != count:
+        customers = [event.customer for event in events]
+    if len(columns.personal):
+        personal = [event.personal for event in events]
+    if len(nanos) != count:
+        nanos = [event.occurred_at.nanos for event in events] if nanos else [0] * count
     return Good(events, encodings, bodies, customers, personal, seconds, nanos)
 
 
@@ -560,89 +692,63 @@ def _columns(encodings: Sequence[bytes]) -> Good:
 class Rules:
     """What the fields of a body must be, beside numbers and yes or no, which may be anything."""
 
-    # Reads all fields that are named below, in their order.
-    read: Callable[[Any], tuple[Any, ...]]
-    enums: int
-    # All that the enumerations can be together.
-    known: frozenset[tuple[int, ...]]
+    kind: str
+    # Enumerations by name, and what is known of each.
+    enums: tuple[tuple[str, frozenset[int]], ...]
     # Text of one line.
-    lines: int
-    # Messages by name; what is said of one that is there, and whether one that is empty is good.
-    messages: tuple[tuple[str, Callable[[bytes], bool], bool], ...]
-    # Repeated messages and maps, by what is said of all that stand in a column of them.
-    many: tuple[Callable[[Sequence[Sequence[bytes]]], bool], ...]
+    lines: tuple[str, ...]
+    # Messages by name, repeated ones too, and what is said of one.
+    messages: tuple[tuple[str, Callable[[bytes], bool]], ...]
+    maps: tuple[str, ...]
     # What the table has for the type as a whole.
-    special: Callable[[Any], bool] | None
+    special: Callable[[bytes], bool] | None
 
     @classmethod
     def of(cls, kind: Any) -> "Rules":
         """By a descriptor, whose type is private."""
-        enums = {
-            field.name: list(field.enum_type.values_by_number)
-            for field in kind.fields
-            if field.enum_type
-        }
-        lines = [field.name for field in kind.fields if field.type == FieldDescriptor.TYPE_STRING]
         deep = [field for field in kind.fields if field.message_type]
-        messages = [field for field in deep if not field.is_repeated]
-        many = [field for field in deep if field.is_repeated]
+        maps = [field.name for field in deep if field.message_type.GetOptions().map_entry]
         return cls(
-            read=_getter([*enums, *lines, *(field.name for field in (*messages, *many))]),
-            enums=len(enums),
-            known=frozenset(product(*enums.values())),
-            lines=len(lines),
+            kind=kind.name,
+            enums=tuple(
+                (field.name, frozenset(field.enum_type.values_by_number))
+                for field in kind.fields
+                if field.enum_type
+            ),
+            lines=tuple(
+                field.name for field in kind.fields if field.type == FieldDescriptor.TYPE_STRING
+            ),
             messages=tuple(
-                (field.name, QUICK[field.message_type.name], field.message_type.name in GOOD_EMPTY)
-                for field in messages
+                (field.name, QUICK[field.message_type.name])
+                for field in deep
+                if field.name not in maps
             ),
-            many=tuple(
-                partial(_are_maps, is_good=_is_short)
-                if field.message_type.GetOptions().map_entry
-                else partial(_are_all, QUICK[field.message_type.name])
-                for field in many
-            ),
+            maps=tuple(maps),
             special=_special(kind),
         )
 
 
-def _getter(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
-    if len(names) == 1:
-        # attrgetter would give the value itself.
-        return lambda message: (getattr(message, names[0]),)
-    return attrgetter(*names) if names else lambda _: ()
+def _special(kind: Any) -> Callable[[bytes], bool] | None:
+    rule, whole = TYPES.get(kind.name), GetMessageClass(kind)
+    return None if rule is None else lambda body: rule(whole.FromString(body), "") is None
 
 
-def _special(kind: Any) -> Callable[[Any], bool] | None:
-    rule = TYPES.get(kind.name)
-    if rule is None:
-        return None
-    if kind.name in LOOK_INSIDE:
-        whole = GetMessageClass(kind)
-        return lambda body: rule(whole.FromString(body.SerializeToString()), "") is None
-    return lambda body: rule(body, "") is None
-
-
-def _follow(rules: Rules, bodies: Sequence[Any], lines: list[str]) -> bool:
-    columns = [*zip(*map(rules.read, bodies), strict=True)]
-    enums, columns = columns[: rules.enums], columns[rules.enums :]
-    if enums and not set(zip(*enums, strict=True)) <= rules.known:
+def _follow(rules: Rules, bodies: Sequence[bytes], lines: list[str]) -> bool:
+    columns = columns_of(rules.kind, bodies)
+    if _has_unknown(columns):
         return False
-    lines += chain.from_iterable(columns[: rules.lines])
-    columns = columns[rules.lines :]
-    for (name, is_good, is_good_empty), column in zip(rules.messages, columns, strict=False):
-        values = set(column)
-        if b"" in values:
-            values.remove(b"")
-            if not is_good_empty and any(
-                body.HasField(name) for body, value in zip(bodies, column, strict=True) if not value
-            ):
-                return False
-        if not all(map(is_good, values)):
-            return False
-    for are_good, column in zip(rules.many, columns[len(rules.messages) :], strict=True):
-        if not are_good(column):
-            return False
-    return rules.special is None or all(map(rules.special, bodies))
+    for name in rules.lines:
+        lines += getattr(columns, name)[:]
+    return (
+        all(known.issuperset(getattr(columns, name)[:]) for name, known in rules.enums)
+        and all(_are_all(is_good, getattr(columns, name)[:]) for name, is_good in rules.messages)
+        and all(_are_maps(columns, name, bodies, rules.kind, _is_short) for name in rules.maps)
+        and (rules.special is None or all(map(rules.special, bodies)))
+    )
+
+
+def _has_unknown(message: Message) -> bool:
+    return len(UnknownFieldSet(message)) > 0
 
 
 def _are_lines(texts: list[str]) -> bool:
@@ -652,36 +758,35 @@ def _are_lines(texts: list[str]) -> bool:
 
 def _are_personal(encoded: Sequence[bytes], lines: list[str]) -> bool:
     """Nothing of it is remembered."""
-    if not encoded:
-        return True
-    comments, contacts, maps = zip(
-        *map(PERSONAL, map(pb.PersonalData.FromString, encoded)), strict=True
-    )
-    lines += contacts
+    columns = columns_of("PersonalData", encoded)
+    comments = columns.comment[:]
+    lines += columns.contact[:]
     return (
-        max(map(len, comments)) <= LONGER["PersonalData.comment"]
+        not _has_unknown(columns)
+        and max(map(len, comments), default=0) <= LONGER["PersonalData.comment"]
         and "\0" not in "".join(comments)
-        and all(_is_map(each, ATTRIBUTE_CHARACTERS_MAX) for each in filter(None, maps))
+        and _are_maps(columns, "attributes", encoded, "PersonalData", IS_ATTRIBUTE)
     )
 
 
-def _is_map(entries: Mapping[str, str], longest: int) -> bool:
-    return len(entries) <= ENTRIES_MAX and all(
-        0 < len(key) <= MAP_KEY_CHARACTERS_MAX
-        and key.isprintable()
-        and len(value) <= longest
-        and "\0" not in value
-        for key, value in entries.items()
-    )
-
-
-def _are_all(is_good: Callable[[bytes], bool], column: Sequence[Sequence[bytes]]) -> bool:
+def _are_all(is_good: Callable[[T], bool], column: Iterable[T]) -> bool:
     # Many are the same.
-    return all(map(is_good, set(chain.from_iterable(column))))
+    return all(map(is_good, set(column)))
 
 
-def _are_maps(column: Sequence[Sequence[bytes]], is_good: Callable[[bytes], bool]) -> bool:
-    return max(map(len, column)) <= ENTRIES_MAX and _are_all(is_good, column)
+def _are_maps(
+    columns: Any, name: str, messages: Iterable[bytes], kind: str, is_good: Callable[[bytes], bool]
+) -> bool:
+    """Of all these messages of a type, whose columns these are."""
+    entries = getattr(columns, name)[:]
+    return _are_all(is_good, entries) and (
+        len(entries) <= ENTRIES_MAX
+        or all(
+            len(getattr(columns_of(kind, [each]), name)) <= ENTRIES_MAX
+            for each in messages
+            if len(each) > ENTRIES_MAX * ENTRY_BYTES_MIN
+        )
+    )
 
 
 # From here on: nothing that is cached is personal.
@@ -704,28 +809,43 @@ def _quick(is_good: Callable[[bytes], bool]) -> Callable[[bytes], bool]:
 def _by_the_table(kind: type[Message]) -> Callable[[bytes], bool]:
     def is_good(encoded: bytes) -> bool:
         message = kind.FromString(encoded)
-        return next(_nul(message, ""), None) is None and next(_fields(message, "."), None) is None
+        found = chain(_unknown(message, ""), _nul(message, ""), _fields(message, "."))
+        return next(found, None) is None
 
     return is_good
 
 
 def _is_money(encoded: bytes) -> bool:
     got = pb.Money.FromString(encoded)
-    return bool(DECIMAL.fullmatch(got.amount) and CURRENCY.fullmatch(got.currency))
+    return bool(DECIMAL.fullmatch(got.amount) and CURRENCY.fullmatch(got.currency)) and (
+        not _has_unknown(got)
+    )
 
 
 def _is_time(encoded: bytes) -> bool:
-    return _timestamp(Timestamp.FromString(encoded), "") is None
+    got = Timestamp.FromString(encoded)
+    return _timestamp(got, "") is None and not _has_unknown(got)
 
 
 def _is_duration(encoded: bytes) -> bool:
-    return _duration(Duration.FromString(encoded), "") is None
+    got = Duration.FromString(encoded)
+    return _duration(got, "") is None and not _has_unknown(got)
 
 
 def _is_entry(longest: int, encoded: bytes) -> bool:
     """Of a map: text by text."""
-    [(key, value)] = pb.Event.FromString(with_length(ATTRIBUTES, encoded)).attributes.items()
-    return _is_map({key: value}, longest) and (longest > CHARACTERS_MAX or value.isprintable())
+    entries = pb.Event.FromString(with_length(ATTRIBUTES, encoded)).attributes
+    # What has a key that is no text is no entry, but an unknown field.
+    if not entries:
+        return False
+    [(key, value)] = entries.items()
+    return (
+        0 < len(key) <= MAP_KEY_CHARACTERS_MAX
+        and key.isprintable()
+        and len(value) <= longest
+        and "\0" not in value
+        and (longest > CHARACTERS_MAX or value.isprintable())
+    )
 
 
 # Event.attributes, as on the wire: all maps are of text by text.
@@ -736,26 +856,26 @@ QUICK: dict[str, Callable[[bytes], bool]] = {
     "Duration": _quick(_is_duration),
     "Money": _quick(_is_money),
     "Signal": _quick(_by_the_table(pb.Signal)),
+    "EventReference": _quick(_by_the_table(pb.EventReference)),
+    "AdviceOption": _quick(_by_the_table(pb.AdviceOption)),
 }
 _is_place = _quick(_by_the_table(pb.Place))
-_is_attribute = _quick(partial(_is_entry, ATTRIBUTE_CHARACTERS_MAX))
+IS_ATTRIBUTE = partial(_is_entry, ATTRIBUTE_CHARACTERS_MAX)
+_is_attribute = _quick(IS_ATTRIBUTE)
 _is_short = _quick(partial(_is_entry, CHARACTERS_MAX))
-# What says nothing where it is empty: of the others, one that is empty lacks something.
-GOOD_EMPTY = {name for name, is_good in QUICK.items() if is_good(b"")}
-# Types whose rule looks into messages in them.
-LOOK_INSIDE = {"PublicPost"}
-ENVELOPE = attrgetter(
-    *("event_id", "touchpoint", "customer", "correlation_id", "causation_id", "staff"),
-    *("place", "personal", "attributes"),
-)
+# Of the envelope; the touchpoint has a pattern.
+LINES = ("event_id", "customer", "correlation_id", "causation_id", "staff")
 # What no event may have but an amendment.
-HAS_REFUSED = [methodcaller("HasField", name) for name in ("amends", "intake", "sealed_personal")]
+REFUSED = ("amends", "intake", "sealed_personal")
 WHICH_BODY = methodcaller("WhichOneof", "body")
-PERSONAL = attrgetter("comment", "contact", "attributes")
-# Amendments are rare, and left to the table.
-BODIES = {field.name: Rules.of(field.message_type) for field in SHALLOW_BODIES}
+# Amendments are rare, and left to the table, as is what needs more of the envelope than one field.
+BODIES = {
+    field.name: Rules.of(field.message_type)
+    for field in SHALLOW_BODIES
+    if field.name != "front_line"
+}
 # What a body needs of the envelope; where that is nothing more, what all need.
 NEEDED = {
-    name: "touchpoint" if name in TOUCHPOINT_NEEDED else NEEDED_BESIDE.get(name, "event_id")
+    name: "touchpoint" if name in TOUCHPOINT_NEEDED else NEEDED_BESIDE.get(name, ("event_id",))[0]
     for name in BODIES
 }

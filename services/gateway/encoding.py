@@ -29,6 +29,16 @@ TOPICS = {
     "recognition": "touchledger.recognition.v1",
     "customer_profile": "touchledger.customer_profile.v1",
     "staff_profile": "touchledger.staff_profile.v1",
+    "assessment": "touchledger.assessment.v1",
+    "reason_stated": "touchledger.reason_stated.v1",
+    "insight": "touchledger.insight.v1",
+    "advice": "touchledger.advice.v1",
+    "product_follow_up": "touchledger.product_follow_up.v1",
+    "public_post_removed": "touchledger.public_post_removed.v1",
+    "service_claim": "touchledger.service_claim.v1",
+    "front_line": "touchledger.front_line.v1",
+    "identity": "touchledger.identity.v1",
+    "scenario": "touchledger.scenario.v1",
     "correction": "touchledger.correction.v1",
     "retraction": "touchledger.retraction.v1",
 }
@@ -89,8 +99,15 @@ def moment(nanoseconds: int) -> Timestamp:
 
 def conceal(good: Good, tenant: str, keyring: Keyring) -> None:
     """The pseudonym takes the customer's place, and what is personal gets its own part."""
-    known = {*good.customers} - {""}
+    others = [
+        event.identity
+        for event, body in zip(good.events, good.bodies, strict=True)
+        if body == "identity"
+    ]
+    known = {*good.customers, *(each.same_as for each in others)} - {""}
     pseudonyms = dict(zip(known, keyring.pseudonyms(tenant, known), strict=True))
+    for each in others:
+        each.same_as = pseudonyms[each.same_as]
     for event, customer, personal in zip(good.events, good.customers, good.personal, strict=True):
         if customer:
             event.customer = pseudonyms[customer]

@@ -19,7 +19,14 @@ from services.gateway.checks import CONTROL
 from services.gateway.keyring import Keyring
 from services.gateway.limits import Limits
 from services.gateway.streams import SLOW_READER_SECONDS, Places, send
-from touchledger.v1 import alerts_pb2, cases_pb2, catalog_pb2, projections_pb2, scoring_pb2
+from touchledger.v1 import (
+    alerts_pb2,
+    cases_pb2,
+    catalog_pb2,
+    experience_pb2,
+    projections_pb2,
+    scoring_pb2,
+)
 
 TOUCHPOINT_SERVICES = (
     catalog_pb2.DESCRIPTOR.services_by_name["TouchpointCatalogService"],
@@ -29,6 +36,7 @@ SCORING_SERVICES = (
     scoring_pb2.DESCRIPTOR.services_by_name["ScoringService"],
     projections_pb2.DESCRIPTOR.services_by_name["ProjectionService"],
     alerts_pb2.DESCRIPTOR.services_by_name["AlertService"],
+    experience_pb2.DESCRIPTOR.services_by_name["ExperienceService"],
 )
 # Where the services behind find whose call it is.
 TENANT_METADATA = "touchledger-tenant"

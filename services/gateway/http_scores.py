@@ -1,4 +1,4 @@
-"""The questions of ScoringService and AlertService over HTTP, answered as JSON or as CSV.
+"""The questions of ScoringService, ExperienceService and AlertService over HTTP, answered as JSON or as CSV.
 
 Parameters are the fields of the request under their names, read from its descriptor: a new field needs no
 code here. Who may ask, how much at once, and for how long is as over gRPC: forwarding.py.
@@ -27,17 +27,19 @@ from services.gateway.limits import Limits
 from services.gateway.openapi import SCALARS, WELL_KNOWN
 from services.gateway.proto_comments import comments
 from touchledger import event_json
-from touchledger.v1 import alerts_pb2, scoring_pb2
+from touchledger.v1 import alerts_pb2, experience_pb2, scoring_pb2
 
 METHODS = {
     method.name: method
     for service in (
         scoring_pb2.DESCRIPTOR.services_by_name["ScoringService"],
+        experience_pb2.DESCRIPTOR.services_by_name["ExperienceService"],
         alerts_pb2.DESCRIPTOR.services_by_name["AlertService"],
     )
     for method in service.methods
 }
 SAID = comments("scoring.proto") | comments("journal.proto") | comments("alerts.proto")
+SAID |= comments("experience.proto")
 FORMAT = "format"
 FORMATS = ("json", "csv")
 CSV = ("content-type", "text/csv; charset=utf-8; header=present")
@@ -78,6 +80,11 @@ QUESTIONS = (
     ),
     Question("/v1/lineage", "GetLineage", "The events behind scores"),
     Question("/v1/bridge", "GetBridge", "Why a score is another one than it was"),
+    Question("/v1/experience", "ListFigures", "What is told of customers' experience"),
+    Question(
+        "/v1/experience/{figure}/events", "GetFigureEvents", "The events behind rows of a figure"
+    ),
+    Question("/v1/experience/{figure}", "GetFigure", "The rows of one figure"),
     Question("/v1/status", "GetStatus", "How far the read models are behind the journal"),
     Question(
         "/v1/alert-rules", "ListAlertRules", "The rules of alerts, with how often each is wrong"

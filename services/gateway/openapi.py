@@ -12,7 +12,7 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 from services.gateway import checks
 from services.gateway.http import Route
 from services.gateway.proto_comments import comments
-from touchledger.v1 import alerts_pb2, events_pb2, ingest_pb2, scoring_pb2
+from touchledger.v1 import alerts_pb2, events_pb2, experience_pb2, ingest_pb2, scoring_pb2
 
 VERSION = "1"
 # What is set by the gateway has no place in what is sent.
@@ -98,11 +98,16 @@ CLOUD_EVENT = {
 def document(routes: Sequence[Route]) -> dict[str, Any]:
     said = comments("events.proto") | comments("ingest.proto") | comments("journal.proto")
     said |= comments("problem.proto") | comments("scoring.proto") | comments("alerts.proto")
+    said |= comments("experience.proto")
     schemas: dict[str, Any] = {}
     _add(schemas, events_pb2.DESCRIPTOR.message_types_by_name["Event"], said)
     _add(schemas, ingest_pb2.DESCRIPTOR.message_types_by_name["PublishBatchResponse"], said)
-    for method in scoring_pb2.DESCRIPTOR.services_by_name["ScoringService"].methods:
-        _add(schemas, method.output_type, said, of_answer=True)
+    for service in (
+        scoring_pb2.DESCRIPTOR.services_by_name["ScoringService"],
+        experience_pb2.DESCRIPTOR.services_by_name["ExperienceService"],
+    ):
+        for method in service.methods:
+            _add(schemas, method.output_type, said, of_answer=True)
     for name in ("ListAlertRulesResponse", "ListAlertsResponse", "ListAlertDeliveriesResponse"):
         listed = alerts_pb2.DESCRIPTOR.message_types_by_name[name]
         _add(schemas, listed, said, of_answer=True)

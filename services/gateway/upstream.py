@@ -54,6 +54,7 @@ class Upstream:
         self._coalescing = Coalescing(channel, keyring)
         self._keyring = keyring
         self._quarantine = quarantine
+        self._turn = asyncio.Lock()
 
     async def publish(
         self,
@@ -70,9 +71,9 @@ class Upstream:
         """One result for each given event, in order, once the good ones and the mendable ones are durable.
 
         A Problem stands in place of an event that could not be read. `encodings` are of all of them, from
-        who has them and knows of no unknown field. `contents` has an item for each; where that is None, the
-        event itself is what was sent. `received_at` is for what was stored on its way: by it, and not by the
-        time of this call, an event is late.
+        who has them. `contents` has an item for each; where that is None, the event itself is what was sent.
+        `received_at` is for what was stored on its way: by it, and not by the time of this call, an event is
+        late.
         """
         answer = await self.answer(
             caller,
@@ -113,13 +114,22 @@ class Upstream:
             stored = await self._coalescing.append(shared, encodings)
             if stored:
                 return _told(stored)
-        found = await _checked(given, encodings)
+        some, request = list[Good | None](), b""
+        if encodings:
+            # One after the other, and slice by slice: of those that are handled at the same time all are
+            # done at the end, and the journal, which could be storing the first, waits till then.
+            async with self._turn:
+                some = await _at_first_sight(encodings)
+                if not validate_only and all(some):
+                    request = await self._encoded(shared, filter(None, some))
+        if request:
+            return _told(await self._append(request, len(given)))
+        found = await _checked(given, some)
         accepted = [each for each in found if isinstance(each, Good)]
         stored = NOTHING
         if accepted and not validate_only:
-            stored = await self._append(shared, Good.joined(accepted))
-            if len(accepted) == len(found):
-                return _told(stored)
+            request = await self._encoded(shared, accepted)
+            stored = await self._append(request, sum(len(each.encodings) for each in accepted))
         # What is set aside, whole or as a problem alone; None where the event is good.
         bad = _set_aside(given, found, contents, adapter)
         answer = ingest_pb2.PublishBatchResponse()
@@ -139,21 +149,24 @@ class Upstream:
                 answer.results.append(next(refused))
         return answer
 
-    async def _append(self, shared: Shared, events: Good) -> Stored:
-        """What became of events, by a call of their own."""
+    async def _encoded(self, shared: Shared, events: Iterable[Good]) -> bytes:
         parts = list[bytes]()
-        for part in append_request(shared, events, self._keyring):
+        for part in append_request(shared, Good.joined(events), self._keyring):
             parts.append(part)
             await asyncio.sleep(0)
+        return b"".join(parts)
+
+    async def _append(self, request: bytes, events: int) -> Stored:
+        """What became of so many events, by a call of their own."""
         try:
-            answer = await self._append_one(b"".join(parts), timeout=APPEND_DEADLINE_SECONDS)
+            answer = await self._append_one(request, timeout=APPEND_DEADLINE_SECONDS)
         except grpc.aio.AioRpcError as error:
             told = from_rpc(error)
             if isinstance(told, (Unauthenticated, Forbidden)):
                 # Between our own services; the publisher's key is good.
                 raise Unavailable("a journal that takes this gateway's appends") from error
             raise told from error
-        if len(answer.results) != len(events.encodings):
+        if len(answer.results) != events:
             raise Unavailable("a result for each event", got=f"{len(answer.results)}")
         return Stored(answer.journal_id, answer.results)
 
@@ -187,20 +200,27 @@ class Upstream:
         ]
 
 
-async def _checked(
-    given: Sequence[events_pb2.Event | Problem], encodings: Sequence[bytes] | None
-) -> list[Good | Problem]:
-    """The events in order, some at once where they are good."""
-    found = list[Good | Problem]()
-    for start in range(0, len(given), SLICE_EVENTS):
+async def _at_first_sight(encodings: Sequence[bytes]) -> list[Good | None]:
+    """Of each slice its events, where all of them are good."""
+    found = list[Good | None]()
+    for start in range(0, len(encodings), SLICE_EVENTS):
         if start:
             await asyncio.sleep(0)
-        part = slice(start, start + SLICE_EVENTS)
-        some = good(encodings[part]) if encodings else None
-        if some is not None:
-            found.append(some)
+        found.append(good(encodings[start : start + SLICE_EVENTS]))
+    return found
+
+
+async def _checked(
+    given: Sequence[events_pb2.Event | Problem], some: Sequence[Good | None]
+) -> list[Good | Problem]:
+    """The events in order; `some` as they were found at first sight, if they were looked at."""
+    found = list[Good | Problem]()
+    for number, start in enumerate(range(0, len(given), SLICE_EVENTS)):
+        seen = some[number] if some else None
+        if seen is not None:
+            found.append(seen)
         else:
-            found += await _one_by_one(given[part])
+            found += await _one_by_one(given[start : start + SLICE_EVENTS])
     return found
 
 

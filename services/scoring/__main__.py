@@ -11,7 +11,7 @@ from services.chassis.client import open_channel
 from services.chassis.migrations import migrate
 from services.chassis.postgres import open_pool, refuse_unsafe_library_mode
 from services.chassis.server import Server, run_process
-from services.scoring import bi_role, lease
+from services.scoring import bi_role, lease, statistics
 from services.scoring.alerts.back_test import BackTests
 from services.scoring.alerts.board import Board
 from services.scoring.alerts.delivery import Delivery
@@ -21,6 +21,7 @@ from services.scoring.alerts.servicer import AlertServicer
 from services.scoring.alerts.watch import Watch
 from services.scoring.alerts.webhook_post import read_webhooks
 from services.scoring.answers import Answers
+from services.scoring.experience.servicer import ExperienceServicer
 from services.scoring.lease import Lease
 from services.scoring.models import LIVE, NEXT
 from services.scoring.projections import Projections, next_may_reach
@@ -31,7 +32,12 @@ from services.scoring.servicer import ScoringServicer
 from services.scoring.settings import Settings
 from services.scoring.source import Source
 from services.scoring.watch import Watches
-from touchledger.v1 import alerts_pb2_grpc, projections_pb2_grpc, scoring_pb2_grpc
+from touchledger.v1 import (
+    alerts_pb2_grpc,
+    experience_pb2_grpc,
+    projections_pb2_grpc,
+    scoring_pb2_grpc,
+)
 
 NAME = "scoring"
 COLLECT_AFTER_OBJECTS = 50_000
@@ -98,6 +104,9 @@ async def main() -> None:
             projections_pb2_grpc.add_ProjectionServiceServicer_to_server(
                 ProjectionServicer(projections, source), server.grpc
             )
+            experience_pb2_grpc.add_ExperienceServiceServicer_to_server(
+                ExperienceServicer(answers), server.grpc
+            )
             webhooks = read_webhooks(configured.alert_webhooks_file)
             points = Points(alerting)
             rules = Rules(alerting, points)
@@ -122,9 +131,11 @@ async def main() -> None:
             # them again and again took a third of the time of reading it.
             gc.freeze()
             gc.set_threshold(COLLECT_AFTER_OBJECTS)
-            await server.run(
-                [projector.run(), rebuilder.run(), projections.measure(), alerts.run()]
-            )
+            beside = [
+                *(projector.run(), rebuilder.run(), projections.measure()),
+                *(alerts.run(), statistics.keep(changing)),
+            ]
+            await server.run(beside)
 
 
 if __name__ == "__main__":

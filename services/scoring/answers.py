@@ -34,8 +34,10 @@ COUNTED_TENANTS_MAX = 1000
 CHECKPOINT = """
 SELECT journal_id, position, events, recorded_at FROM freshness WHERE projection = 'scoreboard'
 """
-SNAPSHOT = """
-SELECT f.journal_id, f.position, f.recorded_at, f.journal_head, coalesce(t.reporting_zone, 'UTC') AS zone
+# tableoid tells one version of the read models from another, whatever they are called by now.
+STATE = """
+SELECT f.tableoid::bigint AS model, f.journal_id, f.position, f.recorded_at, f.journal_head,
+       coalesce(t.reporting_zone, 'UTC') AS zone
   FROM freshness f
   LEFT JOIN tenant t ON t.tenant = $1
  WHERE f.projection = 'scoreboard'
@@ -74,24 +76,27 @@ class Status:
     projected_by: asyncpg.Record | None
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """The read models at one moment, for the length of a transaction."""
+# What all that a tenant can be told of the present depends on.
+Stand = tuple[int, str, int, str]
 
-    connection: Connection
-    tenant: str
-    zone: str
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How far the read models are at one moment."""
+
+    # The version of the read models that answers.
+    model: int
     journal_id: str
     # What the tables hold.
     checkpoint: int
     recorded_at: datetime | None
     head: int
-    # As known when.
-    position: int
+    # The tenant's.
+    zone: str
 
     @property
-    def as_of(self) -> Position:
-        return Position(journal_id=self.journal_id, number=self.position)
+    def stand(self) -> Stand:
+        return self.model, self.journal_id, self.checkpoint, self.zone
 
     def freshness(self) -> pb.Freshness:
         return pb.Freshness(
@@ -102,16 +107,43 @@ class Snapshot:
             lag=max(self.head - self.checkpoint, 0),
         )
 
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The read models at one moment, for the length of a transaction."""
+
+    connection: Connection
+    tenant: str
+    state: State
+    # As known when.
+    position: int
+
+    @property
+    def zone(self) -> str:
+        return self.state.zone
+
+    @property
+    def journal_id(self) -> str:
+        return self.state.journal_id
+
+    @property
+    def as_of(self) -> Position:
+        return Position(journal_id=self.journal_id, number=self.position)
+
+    def freshness(self) -> pb.Freshness:
+        return self.state.freshness()
+
     async def at(self, keys: Sequence[str], cell: Cell, position: int | None = None) -> At:
         """The cheapest way to the facts as known at the position, by itself that of the question."""
         then = self.position if position is None else position
         return At(self.tenant, then, await self._way(keys, cell, then))
 
     async def _way(self, keys: Sequence[str], cell: Cell, position: int) -> Way:
-        if position == self.checkpoint:
+        checkpoint = self.state.checkpoint
+        if position == checkpoint:
             return Way.CURRENT
         # A tail costs by the positions after, a scan by those before.
-        if self.checkpoint - position >= position:
+        if checkpoint - position >= position:
             return Way.SCAN
         if asks_for_attributes(keys, cell):
             [[changed]] = await self.fetch(PROFILES_CHANGED, [self.tenant, position])
@@ -155,20 +187,17 @@ class Answers:
         if position is None:
             position = await self.position_of(request, "as_of", tenant)
         async with self._transaction() as connection:
-            row = await connection.fetchrow(SNAPSHOT, tenant, timeout=QUESTION_SECONDS_MAX)
-            assert row is not None, "model/bi.sql inserts the row"
+            state = await _state(connection, tenant)
             # Another version of the read models may have taken over meanwhile, which is not that far.
-            _check_not_ahead(position or 0, row["position"], "as_of_position")
+            _check_not_ahead(position or 0, state.checkpoint, "as_of_position")
             yield Snapshot(
-                connection=connection,
-                tenant=tenant,
-                zone=row["zone"],
-                journal_id=row["journal_id"],
-                checkpoint=row["position"],
-                recorded_at=row["recorded_at"],
-                head=row["journal_head"],
-                position=row["position"] if position is None else position,
+                connection, tenant, state, state.checkpoint if position is None else position
             )
+
+    async def state(self, tenant: str) -> State:
+        """Of this moment, in one statement: a fifth of what a snapshot takes."""
+        async with self._connection() as connection:
+            return await _state(connection, tenant)
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Connection]:
@@ -335,6 +364,18 @@ class Answers:
     async def _freshness(self) -> asyncpg.Record:
         async with self._connection() as connection:
             return _there(await connection.fetchrow(CHECKPOINT))
+
+
+async def _state(connection: Connection, tenant: str) -> State:
+    row = _there(await connection.fetchrow(STATE, tenant, timeout=QUESTION_SECONDS_MAX))
+    return State(
+        model=row["model"],
+        journal_id=row["journal_id"],
+        checkpoint=row["position"],
+        recorded_at=row["recorded_at"],
+        head=row["journal_head"],
+        zone=row["zone"],
+    )
 
 
 def _there(row: asyncpg.Record | None) -> asyncpg.Record:

@@ -64,17 +64,18 @@ FACT_COLUMNS = (
     *("occurred_at", "occurred_date", "reporting_date", "staff", "customer", "correlation_id"),
 )
 SIGNAL_COLUMNS = ("value", "scale_min", "scale_max", "higher_is_better")
+ABOUT_COLUMNS = ("about_source", "about_event_id")
 TABLES: dict[str, tuple[str, ...]] = {
     "fact_interaction": (
         *FACT_COLUMNS,
         *("outcome", "duration_seconds", "wait_seconds", "amount", "currency"),
-        "options_presented",
+        *("options_presented", "script", "moment_of_truth"),
     ),
     "fact_feedback_request": (*FACT_COLUMNS, "decision", "reason", "survey"),
     "fact_feedback": (
         *FACT_COLUMNS,
         *("signal_index", "kind", "request_id", "metric", *SIGNAL_COLUMNS),
-        *("dimension", "question", "model"),
+        *("dimension", "question", "model", *ABOUT_COLUMNS),
     ),
     "fact_expectation": (
         *FACT_COLUMNS,
@@ -95,6 +96,28 @@ TABLES: dict[str, tuple[str, ...]] = {
         *("segment_index", "birth_year_from", "birth_year_to", "segment", "value"),
     ),
     "fact_staff_profile": (*FACT_COLUMNS, "staff_group", "cohort", "job_design"),
+    "fact_assessment": (
+        *FACT_COLUMNS,
+        *("signal_index", "assessor", "within_sla", "metric", *SIGNAL_COLUMNS, "dimension"),
+        *ABOUT_COLUMNS,
+    ),
+    "fact_reason": (*FACT_COLUMNS, "issue_code", "reason_code"),
+    "fact_insight": (*FACT_COLUMNS, "insight_id", "step", *ABOUT_COLUMNS),
+    "fact_advice": (*FACT_COLUMNS, "option_index", "item", "chosen"),
+    "fact_product_follow_up": (*FACT_COLUMNS, "item", "kept", "usable", "happy"),
+    "fact_post_removal": (*FACT_COLUMNS, "platform", "post_id"),
+    "fact_service_claim": (*FACT_COLUMNS, "metric", *SIGNAL_COLUMNS, "dimension"),
+    "fact_front_line": (
+        *FACT_COLUMNS,
+        *("step", "kind", "metric", *SIGNAL_COLUMNS, "dimension", "amount", "currency"),
+        *("approval_needed", "staff_group"),
+    ),
+    "fact_identity": (*FACT_COLUMNS, "same_as", "relation"),
+    "fact_scenario": (
+        *FACT_COLUMNS,
+        *("scenario", "loss_percent", "competitor_percent", "revenue", "currency"),
+        *("margin_percent", "discount_percent", "years"),
+    ),
 }
 # What attributes.py reads: where a page writes them, or ends them, facts change their groups.
 PROFILES = ("fact_customer_profile", "fact_staff_profile")
@@ -118,7 +141,7 @@ class Amendment:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What was decided about a touchpoint's definition: the library's JSON, as its topic says."""
+    """What was decided about a touchpoint's definition or a case: the library's JSON, as its topic says."""
 
     tenant: str
     position: int
@@ -142,6 +165,7 @@ class Facts:
     rows: dict[str, list[Row]] = field(default_factory=lambda: {table: [] for table in TABLES})
     amendments: list[Amendment] = field(default_factory=list)
     definitions: list[Decision] = field(default_factory=list)
+    cases: list[Decision] = field(default_factory=list)
     # (tenant, position, reason) of events that can't be made facts of.
     parked: list[tuple[str, int, str]] = field(default_factory=list)
 
@@ -217,9 +241,10 @@ def _without_fact(facts: Facts, said: "Sequence[Said]", events: Sequence[Recorde
         if recorded.position not in positions:
             continue
         tenant, position, topic = recorded.tenant, recorded.position, recorded.topic
-        if topic.startswith(DEFINITIONS):
+        if topic.startswith(DECISIONS):
             decision = Decision(tenant, position, recorded.stream_id, topic, recorded.event)
-            facts.definitions.append(decision)
+            of_case = topic.startswith(CASES)
+            (facts.cases if of_case else facts.definitions).append(decision)
         elif _is_published(topic):
             facts.parked.append((tenant, position, "no body that is known"))
 
@@ -303,7 +328,8 @@ def _is_published(topic: str) -> bool:
 
 
 DEFINITIONS = "touchledger.touchpoint_definition."
-DECISIONS = (DEFINITIONS, "touchledger.recovery_case.")
+CASES = "touchledger.recovery_case."
+DECISIONS = (DEFINITIONS, CASES)
 AMENDMENTS = {"correction", "retraction"}
 AMENDMENT_TOPICS = {"touchledger.correction.v1", "touchledger.retraction.v1"}
 
@@ -530,6 +556,9 @@ BASIS = _words(pb.ExpectationBasis, "EXPECTATION_BASIS_")
 SEVERITY = _words(pb.Severity, "SEVERITY_")
 REMEDY = _words(pb.RemedyKind, "REMEDY_KIND_")
 RESULT = _words(pb.RecoveryResult, "RECOVERY_RESULT_")
+INSIGHT_STEP = _words(pb.InsightStep, "INSIGHT_STEP_")
+FRONT_LINE_STEP = _words(pb.FrontLineStep, "FRONT_LINE_STEP_")
+RELATION = _words(pb.IdentityRelation, "IDENTITY_RELATION_")
 
 
 # Scales, round prices and waits come again and again.
@@ -561,6 +590,8 @@ def _interaction(body: pb.Interaction) -> list[bytes]:
                 _seconds(body, "wait"),
                 _money(body, "amount"),
                 bigint(body.options_presented) if counted else NULL,
+                text_or_null(body.script),
+                boolean(body.moment_of_truth),
             )
         )
     ]
@@ -599,6 +630,7 @@ def _on_scale(value: str, scale_min: str, scale_max: str, direction: int) -> byt
 
 def _received(body: pb.FeedbackReceived) -> list[bytes]:
     said = KIND[body.kind] + text_or_null(body.request_id)
+    about = _about(body)
     return [
         b"".join(
             (
@@ -609,10 +641,18 @@ def _received(body: pb.FeedbackReceived) -> list[bytes]:
                 name_or_null(signal.dimension),
                 name_or_null(signal.question),
                 name_or_null(signal.model),
+                about,
             )
         )
         for index, signal in enumerate(body.signals)
-    ] or [integer(0) + said + NULL * 8]
+    ] or [integer(0) + said + NULL * 8 + about]
+
+
+def _about(body: pb.FeedbackReceived | pb.Assessment | pb.Insight) -> bytes:
+    """Which event the body is about; its source is the event's own where it names none."""
+    if not body.HasField("about"):
+        return NULL + NULL
+    return text_or_null(body.about.source) + text(body.about.event_id)
 
 
 def _expectation(body: pb.Expectation) -> list[bytes]:
@@ -684,6 +724,87 @@ def _staff_profile(body: pb.StaffProfile) -> list[bytes]:
     return [b"".join(text_or_null(each) for each in said)]
 
 
+def _assessment(body: pb.Assessment) -> list[bytes]:
+    said = text(body.assessor) + _yes_or_no(body, "within_sla")
+    about = _about(body)
+    return [
+        integer(index) + said + _judged(signal) + about for index, signal in enumerate(body.signals)
+    ] or [integer(0) + said + NULL * 6 + about]
+
+
+def _judged(signal: pb.Signal) -> bytes:
+    return METRIC[signal.metric] + _answer(signal) + name_or_null(signal.dimension)
+
+
+def _yes_or_no(body: Any, name: str) -> bytes:
+    return boolean(getattr(body, name)) if body.HasField(name) else NULL
+
+
+def _reason(body: pb.ReasonStated) -> list[bytes]:
+    return [text(body.issue_code) + text(body.reason_code)]
+
+
+def _insight(body: pb.Insight) -> list[bytes]:
+    return [text(body.insight_id) + INSIGHT_STEP[body.step] + _about(body)]
+
+
+def _advice(body: pb.Advice) -> list[bytes]:
+    return [
+        integer(index) + text(option.item) + boolean(option.item == body.chosen)
+        for index, option in enumerate(body.options)
+    ]
+
+
+def _follow_up(body: pb.ProductFollowUp) -> list[bytes]:
+    return [text(body.item) + b"".join(_yes_or_no(body, each) for each in FOLLOWED_UP)]
+
+
+FOLLOWED_UP = ("kept", "usable", "happy")
+
+
+def _post_removed(body: pb.PublicPostRemoved) -> list[bytes]:
+    return [text(body.platform) + text(body.post_id)]
+
+
+def _claim(body: pb.ServiceClaim) -> list[bytes]:
+    return [_judged(body.claimed)]
+
+
+def _front_line(body: pb.FrontLine) -> list[bytes]:
+    return [
+        b"".join(
+            (
+                FRONT_LINE_STEP[body.step],
+                text_or_null(body.kind),
+                _judged(body.pulse) if body.HasField("pulse") else NULL * 6,
+                _money(body, "value"),
+                boolean(body.approval_needed),
+                text_or_null(body.group),
+            )
+        )
+    ]
+
+
+def _identity(body: pb.Identity) -> list[bytes]:
+    return [text(body.same_as) + RELATION[body.relation]]
+
+
+def _scenario(body: pb.Scenario) -> list[bytes]:
+    return [
+        b"".join(
+            (
+                text(body.name),
+                _decimal(body.loss_percent),
+                _decimal(body.competitor_percent or "100"),
+                _money(body, "revenue"),
+                _decimal(body.margin_percent) if body.margin_percent else NULL,
+                _decimal(body.discount_percent or "0"),
+                integer(body.years),
+            )
+        )
+    ]
+
+
 class Body(NamedTuple):
     table: str
     # How many its rows have, as COPY takes it.
@@ -715,5 +836,15 @@ BODIES: dict[str, Body] = {
     "recognition": _body("fact_recognition", _recognition),
     "customer_profile": _body("fact_customer_profile", _customer_profile),
     "staff_profile": _body("fact_staff_profile", _staff_profile),
+    "assessment": _body("fact_assessment", _assessment),
+    "reason_stated": _body("fact_reason", _reason),
+    "insight": _body("fact_insight", _insight),
+    "advice": _body("fact_advice", _advice),
+    "product_follow_up": _body("fact_product_follow_up", _follow_up),
+    "public_post_removed": _body("fact_post_removal", _post_removed),
+    "service_claim": _body("fact_service_claim", _claim),
+    "front_line": _body("fact_front_line", _front_line),
+    "identity": _body("fact_identity", _identity),
+    "scenario": _body("fact_scenario", _scenario),
 }
 BODY_TOPICS = {f"touchledger.{kind}.v1" for kind in BODIES} | AMENDMENT_TOPICS

@@ -9,8 +9,10 @@ import re
 import structlog
 
 from services.chassis.postgres import Connection
+from services.scoring import experience
 from services.scoring.attributes import WITH_ATTRIBUTES, known_at
 from services.scoring.derived import DERIVED, views
+from services.scoring.experience import views as experience_views
 from services.scoring.facts import TABLES
 from services.scoring.metric import Derived, Metric
 from services.scoring.metrics import METRICS
@@ -229,7 +231,9 @@ def _comments(view: str) -> list[str]:
 
 def signature() -> str:
     """What the rollups and views were made for; anything that changes a stored sum or a view is in it."""
-    return "\n".join([VERSION, *ROLL_UP.values(), *map(_view, VIEWS), *views.TEXTS])
+    return "\n".join(
+        [VERSION, *ROLL_UP.values(), *map(_view, VIEWS), *views.TEXTS, *experience_views.TEXTS]
+    )
 
 
 async def installed(tx: Connection) -> bool:
@@ -265,6 +269,7 @@ async def install(tx: Connection) -> None:
         for comment in _comments(view):
             await tx.execute(comment)
     await views.install(tx)
+    await experience_views.install(tx)
     await tx.execute(
         "INSERT INTO formulas (signature) VALUES ($1) "
         "ON CONFLICT (singleton) DO UPDATE SET signature = EXCLUDED.signature",
@@ -292,5 +297,10 @@ async def _list_formulas(tx: Connection) -> None:
             for metric in listed
             for kind, named in (("sum", metric.sums), ("score", metric.scores))
             for name, each in named.items()
+        ]
+        + [
+            (figure.name, figure.version, name, "figure", each.meaning)
+            for figure in experience.FIGURES
+            for name, each in figure.columns.items()
         ],
     )

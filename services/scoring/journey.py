@@ -1,4 +1,4 @@
-"""GetJourney: everything about one customer, in the order in which it occurred."""
+"""GetJourney: everything about one person, under whatever reference, in the order in which it occurred."""
 
 import json
 
@@ -9,13 +9,19 @@ from services.scoring import question
 from services.scoring.answers import Answers, Snapshot
 from services.scoring.attributes import known_at
 from services.scoring.facts import FACT_COLUMNS, TABLES
+from services.scoring.identity import REFERENCES
 from services.scoring.question import Cell
 from services.scoring.score_query import Arguments, in_time
 from touchledger.v1 import scoring_pb2 as pb
 
 CORRELATION_CHARACTERS_MAX = 128
 # What tells the rows of one event apart.
-INDEXES = {"fact_feedback": "signal_index", "fact_customer_profile": "segment_index"}
+INDEXES = {
+    "fact_feedback": "signal_index",
+    "fact_customer_profile": "segment_index",
+    "fact_assessment": "signal_index",
+    "fact_advice": "option_index",
+}
 # An interaction at the stage of purchase that came to something.
 PURCHASED = "f.stage = 'purchase' AND f.outcome NOT IN ('abandoned', 'failed')"
 FACTS = """
@@ -27,9 +33,11 @@ SELECT '{table}' AS fact_table, f.event_position, f.from_position, f.occurred_at
   FROM {table} AS f
  WHERE {where}
 """
-# A purchase is judged over all that the customer did, whatever the question leaves out.
+# As an array, so that each table is searched by its index.
+OF_PERSON = "f.customer = ANY (ARRAY(SELECT customer FROM reference))"
+# A purchase is judged over all that the person did, whatever the question leaves out.
 JOURNEY = """
-WITH purchase AS (
+WITH RECURSIVE {reference}, purchase AS (
   SELECT f.correlation_id, f.occurred_at, f.event_position
     FROM fact_interaction AS f WHERE {of_customer} AND {purchased}
 ), first_of AS (
@@ -58,6 +66,7 @@ SELECT told.*, e.event_id,
  LIMIT {limit} OFFSET {skip}
 """
 STAGES = """
+WITH RECURSIVE {reference}
 SELECT s.stage, count(told.stage) AS facts, min(told.occurred_at) AS first, max(told.occurred_at) AS last
   FROM dim_stage s
   LEFT JOIN ({facts}) AS told ON told.stage = s.stage
@@ -109,8 +118,10 @@ def _journey(
     snapshot: Snapshot, customer: str, correlation_id: str, cell: Cell, *, limit: int, skip: int
 ) -> tuple[str, Arguments]:
     arguments = Arguments()
-    of_customer, facts = _facts(snapshot, customer, correlation_id, cell, arguments)
+    reference = _reference(snapshot, customer, cell, arguments)
+    of_customer, facts = _facts(snapshot, correlation_id, cell, arguments)
     text = JOURNEY.format(
+        reference=reference,
         of_customer=of_customer,
         purchased=PURCHASED,
         facts=facts,
@@ -125,17 +136,28 @@ def _stages(
     snapshot: Snapshot, customer: str, correlation_id: str, cell: Cell
 ) -> tuple[str, Arguments]:
     arguments = Arguments()
-    _, facts = _facts(snapshot, customer, correlation_id, cell, arguments)
-    return STAGES.format(facts=facts), arguments
+    reference = _reference(snapshot, customer, cell, arguments)
+    _, facts = _facts(snapshot, correlation_id, cell, arguments)
+    return STAGES.format(reference=reference, facts=facts), arguments
+
+
+def _reference(snapshot: Snapshot, customer: str, cell: Cell, arguments: Arguments) -> str:
+    """Every reference of the person, as known then, by what was said before the moment that is asked for."""
+    where = [
+        f"f.tenant = {arguments(snapshot.tenant, 'text')}",
+        known_at(arguments(snapshot.position, "bigint")),
+        *in_time(Cell(occurred_before=cell.occurred_before), arguments),
+    ]
+    text = REFERENCES.format(customer=arguments(customer, "text"), where=" AND ".join(where))
+    return f"reference AS ({text})"
 
 
 def _facts(
-    snapshot: Snapshot, customer: str, correlation_id: str, cell: Cell, arguments: Arguments
+    snapshot: Snapshot, correlation_id: str, cell: Cell, arguments: Arguments
 ) -> tuple[str, str]:
-    """The condition for being of the customer, and the facts that are asked for."""
+    """The condition for being of the person, and the facts that are asked for."""
     of_customer = (
-        f"f.tenant = {arguments(snapshot.tenant, 'text')}"
-        f" AND f.customer = {arguments(customer, 'text')}"
+        f"f.tenant = {arguments(snapshot.tenant, 'text')} AND {OF_PERSON}"
         f" AND {known_at(arguments(snapshot.position, 'bigint'))}"
     )
     where = [of_customer, *in_time(cell, arguments)]

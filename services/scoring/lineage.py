@@ -60,7 +60,7 @@ async def get_lineage(
     more = len(rows) > page.size
     last = [rows[page.size - 1]["position"]] if more else []
     return pb.GetLineageResponse(
-        events=map(_event, rows[: page.size]),
+        events=map(event_of, rows[: page.size]),
         counted=counted,
         as_of_position=snapshot.as_of,
         reporting_zone=snapshot.zone,
@@ -132,7 +132,7 @@ def _events(
     return text, arguments
 
 
-def _event(row: asyncpg.Record) -> pb.LineageEvent:
+def event_of(row: asyncpg.Record) -> pb.LineageEvent:
     return pb.LineageEvent(
         source=row["source"],
         event_id=row["event_id"],

@@ -59,15 +59,15 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """Facts made of several facts of one customer, which no sum over one fact table can say.
+    """Facts made of several facts of one person, which no sum over one fact table can say.
 
     Its sums may use, beside the columns, the moments horizon and occurred_before (derived/__init__.py).
     """
 
     name: str
     version: int
-    # A query: $1 tenant, $2 as known at this position. The same arguments give the same rows whenever they
-    # are asked for. It gives the columns that facts share, from
+    # A query: $1 tenant, $2 as known at this position. It may read moments, too. The same arguments give the
+    # same rows whenever they are asked for. It gives the columns that facts share, from
     # tenant and event_position to correlation_id, without positions from and to, and those below.
     sql: str
     columns: Mapping[str, Column]

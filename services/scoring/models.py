@@ -13,7 +13,7 @@ from services.chassis.postgres import Connection
 FOLDER = Path(__file__).parent / "model"
 # Of the tables. Raised with each change of the files in FOLDER: a model of an older shape is made anew and
 # filled from the journal at the next start.
-SHAPE = 2
+SHAPE = 3
 # Sorting a hundred million rows takes some minutes.
 LOOKUPS_SECONDS_MAX = 3600
 

@@ -79,13 +79,14 @@ ON CONFLICT (singleton) DO UPDATE
 RETURNING journal_id, position, differing_rows, compared_at
 """
 FORGET_COMPARISON = "DELETE FROM scoring.comparison"
-# Every table and view of one schema or the other, with the columns that both have and those that one has. The
-# journal's head is what each projector heard of it last, and no part of what a model says.
+# Every table of one schema or the other, with the columns that both have and those that one has; views say
+# nothing that tables don't. The journal's head is what each projector heard of it last, and no part of what a
+# model says.
 TABLES = """
 WITH columns AS (
     SELECT n.nspname, format('%I', c.relname) AS relation, format('%I', a.attname) AS name, a.attnum
       FROM pg_namespace n
-      JOIN pg_class c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'p', 'v') AND NOT c.relispartition
+      JOIN pg_class c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'p') AND NOT c.relispartition
       JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
      WHERE n.nspname IN ($1, $2) AND NOT (c.relname = 'freshness' AND a.attname = 'journal_head')
 ), sides AS (

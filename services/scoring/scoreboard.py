@@ -9,7 +9,7 @@ import asyncpg
 import structlog
 
 from services.chassis.postgres import Connection, Pool, Unsuitable
-from services.scoring import attributes, definitions, formulas, models
+from services.scoring import attributes, cases, definitions, formulas, models
 from services.scoring.binary_copy import copy
 from services.scoring.facts import (
     EVENT_COLUMNS,
@@ -292,6 +292,7 @@ class Scoreboard:
             ],
         )
         await definitions.define(tx, facts.definitions)
+        await cases.note(tx, facts.cases)
         return bool(settled.endings)
 
     async def _roll_up(

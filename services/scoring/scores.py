@@ -1,6 +1,7 @@
 """GetScores: sums and scores per group, one page after the other of the same state."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
@@ -8,8 +9,8 @@ import asyncpg
 
 from services.chassis.errors import Malformed
 from services.scoring import question, score_query
-from services.scoring.answers import Answers
-from services.scoring.question import Names
+from services.scoring.answers import Answers, Snapshot
+from services.scoring.question import Cell, Names, Page
 from touchledger.v1 import scoring_pb2 as pb
 
 # Groups in one answer. Names of touchpoints come from publishers: there may be more.
@@ -26,49 +27,87 @@ DECAYED_VERSION = "csat_decayed/1"
 async def get_scores(
     answers: Answers, tenant: str, request: pb.GetScoresRequest
 ) -> pb.GetScoresResponse:
-    keys, names = question.keys(request), question.names(request.names)
-    cell, decayed_on = question.cell(request), _decayed_on(request, keys)
-    most = groups_max(keys, names)
-    page = question.page(request, size=most, keys=len(keys))
-    size = min(page.size, most)
-    after = [
-        question.day(value, "page_token") if key in score_query.PERIODS else value
-        for key, value in zip(keys, page.after, strict=False)
-    ]
-    async with answers.snapshot(tenant, request, position=page.position) as snapshot:
-        here = cell.in_zone(snapshot.zone)
-        at = await snapshot.at(keys, here)
-        rows = await snapshot.fetch(
-            *score_query.scores(at, keys, here, names, limit=size + 1, after=after)
+    asked = Asked.of(request)
+    async with answers.snapshot(tenant, request, position=asked.page.position) as snapshot:
+        rows = await asked.rows(snapshot)
+    return asked.answer(snapshot, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What the read models say."""
+
+    scores: Sequence[asyncpg.Record]
+    decayed: Sequence[asyncpg.Record]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request that was read and checked."""
+
+    request: pb.GetScoresRequest
+    keys: tuple[str, ...]
+    names: Names
+    cell: Cell
+    decayed_on: date | None
+    page: Page
+    # Groups of one answer.
+    size: int
+
+    @classmethod
+    def of(cls, request: pb.GetScoresRequest) -> "Asked":
+        keys, names = question.keys(request), question.names(request.names)
+        cell, decayed_on = question.cell(request), _decayed_on(request, keys)
+        most = groups_max(keys, names)
+        page = question.page(request, size=most, keys=len(keys))
+        return cls(request, keys, names, cell, decayed_on, page, min(page.size, most))
+
+    async def rows(self, snapshot: Snapshot) -> Rows:
+        after = [
+            question.day(value, "page_token") if key in score_query.PERIODS else value
+            for key, value in zip(self.keys, self.page.after, strict=False)
+        ]
+        here = self.cell.in_zone(snapshot.zone)
+        at = await snapshot.at(self.keys, here)
+        scores = await snapshot.fetch(
+            *score_query.scores(at, self.keys, here, self.names, limit=self.size + 1, after=after)
         )
         decayed = (
-            await snapshot.fetch(*score_query.decayed(at, keys, here, decayed_on))
-            if decayed_on
+            await snapshot.fetch(*score_query.decayed(at, self.keys, here, self.decayed_on))
+            if self.decayed_on
             else []
         )
-    more = len(rows) > size
-    if more and not request.page_size:
-        raise Malformed(
-            f"at most {size} groups: a page_size, a narrower question or fewer names",
-            field="touchpoint_glob",
-            got="more groups",
+        return Rows(scores, decayed)
+
+    def answer(self, snapshot: Snapshot, rows: Rows) -> pb.GetScoresResponse:
+        more = len(rows.scores) > self.size
+        if more and not self.request.page_size:
+            raise Malformed(
+                f"at most {self.size} groups: a page_size, a narrower question or fewer names",
+                field="touchpoint_glob",
+                got="more groups",
+            )
+        last = [rows.scores[self.size - 1][key] for key in self.keys] if more else []
+        by_group = {row["grp"]: row for row in rows.decayed}
+        groups = list(told(rows.scores[: self.size], self.keys, self.names))
+        for group in groups:
+            row = by_group.get(score_query.SEPARATOR.join(group.keys[key] for key in self.keys))
+            if row is not None:
+                values = {name: row[name] for name in DECAYED}
+                group.scores.update(
+                    {name: each for name, each in values.items() if each is not None}
+                )
+        return pb.GetScoresResponse(
+            scores=groups,
+            as_of_position=snapshot.as_of,
+            formula_version=self.names.formula_version
+            + (f" {DECAYED_VERSION}" if self.decayed_on else ""),
+            reporting_zone=snapshot.zone,
+            freshness=snapshot.freshness(),
+            next_page_token=question.next_page(self.request, snapshot.position, last)
+            if more
+            else "",
         )
-    last = [rows[size - 1][key] for key in keys] if more else []
-    by_group = {row["grp"]: row for row in decayed}
-    groups = list(told(rows[:size], keys, names))
-    for group in groups:
-        row = by_group.get(score_query.SEPARATOR.join(group.keys[key] for key in keys))
-        if row is not None:
-            values = {name: row[name] for name in DECAYED}
-            group.scores.update({name: each for name, each in values.items() if each is not None})
-    return pb.GetScoresResponse(
-        scores=groups,
-        as_of_position=snapshot.as_of,
-        formula_version=names.formula_version + (f" {DECAYED_VERSION}" if decayed_on else ""),
-        reporting_zone=snapshot.zone,
-        freshness=snapshot.freshness(),
-        next_page_token=question.next_page(request, snapshot.position, last) if more else "",
-    )
 
 
 def _decayed_on(request: pb.GetScoresRequest, keys: Sequence[str]) -> date | None:

@@ -7,8 +7,8 @@ from services.scoring import formulas
 from services.scoring.answers import Answers
 from services.scoring.bridge import get_bridge
 from services.scoring.journey import get_journey
+from services.scoring.kept_scores import KeptScores
 from services.scoring.lineage import get_lineage
-from services.scoring.scores import get_scores
 from services.scoring.series import get_series
 from services.scoring.source import Source
 from services.scoring.watch import Watches
@@ -23,44 +23,45 @@ TENANT_METADATA = "touchledger-tenant"
 class ScoringServicer(scoring_pb2_grpc.ScoringServiceServicer):
     def __init__(self, answers: Answers, source: Source, watches: Watches) -> None:
         self._answers = answers
+        self._scores = KeptScores(answers)
         self._source = source
         self._watches = watches
 
     async def GetScores(
         self, request: pb.GetScoresRequest, context: grpc.aio.ServicerContext
     ) -> pb.GetScoresResponse:
-        return await get_scores(self._answers, _tenant(context), request)
+        return await self._scores.get_scores(tenant_of(context), request)
 
     async def GetSeries(
         self, request: pb.GetSeriesRequest, context: grpc.aio.ServicerContext
     ) -> pb.GetSeriesResponse:
-        return await get_series(self._answers, _tenant(context), request)
+        return await get_series(self._answers, tenant_of(context), request)
 
     async def GetJourney(
         self, request: pb.GetJourneyRequest, context: grpc.aio.ServicerContext
     ) -> pb.GetJourneyResponse:
-        return await get_journey(self._answers, _tenant(context), request)
+        return await get_journey(self._answers, tenant_of(context), request)
 
     async def GetBridge(
         self, request: pb.GetBridgeRequest, context: grpc.aio.ServicerContext
     ) -> pb.GetBridgeResponse:
-        return await get_bridge(self._answers, _tenant(context), request)
+        return await get_bridge(self._answers, tenant_of(context), request)
 
     async def GetLineage(
         self, request: pb.GetLineageRequest, context: grpc.aio.ServicerContext
     ) -> pb.GetLineageResponse:
-        return await get_lineage(self._answers, _tenant(context), request)
+        return await get_lineage(self._answers, tenant_of(context), request)
 
     async def WatchScores(  # type: ignore[override]  # it writes to the context, as only so it sees that nobody reads
         self, request: pb.WatchScoresRequest, context: grpc.aio.ServicerContext
     ) -> None:
-        await self._watches.watch(_tenant(context), request, context)
+        await self._watches.watch(tenant_of(context), request, context)
 
     async def GetStatus(
         self, request: pb.GetStatusRequest, context: grpc.aio.ServicerContext
     ) -> pb.GetStatusResponse:
         # The checkpoint first: a head read before it could lie behind it.
-        status = await self._answers.status(_tenant(context))
+        status = await self._answers.status(tenant_of(context))
         freshness, owner = status.checkpoint, status.projected_by
         head = (await self._source.head()).head
         if freshness["journal_id"] not in ("", head.journal_id):
@@ -83,7 +84,7 @@ class ScoringServicer(scoring_pb2_grpc.ScoringServiceServicer):
         )
 
 
-def _tenant(context: grpc.aio.ServicerContext) -> str:
+def tenant_of(context: grpc.aio.ServicerContext) -> str:
     for key, value in context.invocation_metadata() or ():
         if key == TENANT_METADATA and value:
             return str(value)

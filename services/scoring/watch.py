@@ -9,7 +9,7 @@ import grpc
 from services.chassis.errors import Exhausted, Malformed, Unavailable
 from services.scoring import question
 from services.scoring.answers import Answers
-from services.scoring.scores import get_scores
+from services.scoring.kept_scores import KeptScores
 from touchledger.v1 import scoring_pb2 as pb
 
 # Each asks its question anew when the projection has moved on.
@@ -26,6 +26,8 @@ class Watches:
     def __init__(self, answers: Answers, stopping: asyncio.Event) -> None:
         """stopping: ends them all, since they would go on for ever."""
         self._answers = answers
+        # Many watch the same scores.
+        self._scores = KeptScores(answers)
         self._stopping = stopping
         # Streams under way.
         self.count = 0
@@ -53,7 +55,7 @@ class Watches:
         self, tenant: str, asked: pb.GetScoresRequest
     ) -> AsyncIterator[pb.WatchScoresResponse]:
         now = asyncio.get_running_loop().time
-        answer = await get_scores(self._answers, tenant, asked)
+        answer = await self._scores.get_scores(tenant, asked)
         yield pb.WatchScoresResponse(answer=answer, freshness=answer.freshness)
         known = answer.freshness.position
         told_at = now()
@@ -64,7 +66,7 @@ class Watches:
             if (row["journal_id"], row["position"]) != (known.journal_id, known.number):
                 # Where others ask too much at once, there is a next time.
                 with contextlib.suppress(Exhausted):
-                    again = await get_scores(self._answers, tenant, asked)
+                    again = await self._scores.get_scores(tenant, asked)
                     known = again.freshness.position
                     if not _same(again, answer):
                         message = pb.WatchScoresResponse(answer=again)

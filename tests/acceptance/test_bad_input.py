@@ -790,7 +790,7 @@ def test_what_is_stored_is_what_was_published_with_pseudonym_and_sealed_part(
 
     rows = system.rows("touchpoint", STORED, key.tenant)
 
-    pseudonyms = set()
+    pseudonyms, others = set(), set()
     for (_, state), each in zip(rows, published.values(), strict=True):
         stored = events_pb2.Event.FromString(state)
         assert (0, each.personal) == (
@@ -799,6 +799,9 @@ def test_what_is_stored_is_what_was_published_with_pseudonym_and_sealed_part(
         )
         pseudonyms.add(stored.customer)
         stored.customer = CANARY
+        if stored.HasField("identity"):
+            others.add(stored.identity.same_as)
+            stored.identity.same_as = each.identity.same_as
         stored.personal.CopyFrom(each.personal)
         stored.ClearField("sealed_personal")
         stored.ClearField("intake")
@@ -806,6 +809,9 @@ def test_what_is_stored_is_what_was_published_with_pseudonym_and_sealed_part(
     # One customer has one pseudonym within a tenant, and another one in another tenant.
     assert 1 == len(pseudonyms)
     assert pseudonyms.isdisjoint({CANARY, ""})
+    # Another reference of the customer is one, too.
+    [other] = others
+    assert (32, False) == (len(other), "4711" in other)
 
 
 def test_the_same_customer_has_another_pseudonym_in_another_tenant(

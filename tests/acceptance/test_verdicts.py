@@ -19,7 +19,7 @@ import pytest
 import zstandard
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.acceptance.verdicts import (
@@ -402,6 +402,8 @@ def test_a_hundred_thousand_unknown_fields_are_refused_at_little_cost(system: Up
         ).map(lambda made: mutated(*made)),
     )
 )
+# An entry of a map whose key is a number.
+@example(raw=bytes.fromhex("0a140a016512060880808080015a071a050d00000000"))
 def test_no_bytes_are_a_fault_of_the_server(fuzzed: tuple[Key, grpc.Channel], raw: bytes) -> None:
     key, channel = fuzzed
     for method, request in REQUESTS.items():

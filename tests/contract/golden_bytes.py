@@ -38,6 +38,7 @@ from touchledger.v1 import (  # noqa: F401  # importing them fills the pool
     cases_pb2,
     catalog_pb2,
     events_pb2,
+    experience_pb2,
     ingest_pb2,
     journal_pb2,
     keys_pb2,
@@ -53,7 +54,7 @@ from touchledger.v1.journal_pb2 import AppendRequest
 Written = TypeVar("Written")
 FOLDER = Path(__file__).parent / "golden"
 FILES = (
-    *("alerts", "cases", "catalog", "events", "ingest", "journal", "keys", "problem"),
+    *("alerts", "cases", "catalog", "events", "experience", "ingest", "journal", "keys", "problem"),
     *("projections", "quarantine", "scoring", "webhooks"),
 )
 CALLER = Caller("tenant-1", "till", frozenset(), trust=events_pb2.TRUST_UNSPECIFIED)

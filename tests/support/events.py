@@ -52,6 +52,8 @@ def of_every_body() -> dict[str, pb.Event]:
             "wait": "30s",
             "amount": {"amount": "129.90", "currency": "EUR"},
             "options_presented": 3,
+            "script": "will_take_care",
+            "moment_of_truth": True,
         },
         "feedback_requested": {
             "stage": "STAGE_PURCHASE",
@@ -80,6 +82,7 @@ def of_every_body() -> dict[str, pb.Event]:
             "answered_via": "CHANNEL_EMAIL",
             "survey": "after-sale/2",
             "service_mode": "SERVICE_MODE_ADVISED",
+            "about": {"source": "till", "event_id": "event-0"},
         },
         "expectation": {
             "basis": "EXPECTATION_BASIS_PROMISE",
@@ -113,6 +116,38 @@ def of_every_body() -> dict[str, pb.Event]:
             "group": "checkout.cologne",
             "cohort": "2026.spring",
             "job_design": "generalist",
+        },
+        "assessment": {
+            "assessor": "quality",
+            "signals": [csat("4", dimension="understood"), csat("2", dimension="acknowledged")],
+            "within_sla": True,
+            "about": {"source": "till", "event_id": "event-0"},
+        },
+        "reason_stated": {"issue_code": "late", "reason_code": "gift"},
+        "insight": {
+            "insight_id": "insight-3",
+            "step": "INSIGHT_STEP_APPLIED",
+            "about": {"event_id": "event-0"},
+        },
+        "advice": {"options": [{"item": "kettle-1"}, {"item": "kettle-2"}], "chosen": "kettle-2"},
+        "product_follow_up": {"item": "kettle-2", "kept": True, "usable": False, "happy": True},
+        "public_post_removed": {"platform": "mastodon", "post_id": "post-9"},
+        "service_claim": {"claimed": csat("4.8")},
+        "front_line": {
+            "step": "FRONT_LINE_STEP_PULSE",
+            "kind": "weekly",
+            "pulse": csat("4", dimension="passion"),
+            "group": "checkout.cologne",
+        },
+        "identity": {"same_as": "card 4711", "relation": "IDENTITY_RELATION_SAME"},
+        "scenario": {
+            "name": "loss.15",
+            "loss_percent": "15",
+            "competitor_percent": "80",
+            "revenue": {"amount": "1000000", "currency": "EUR"},
+            "margin_percent": "30",
+            "discount_percent": "8.5",
+            "years": 5,
         },
     }
     amends = {"source": "till", "event_id": "event-0"}

@@ -22,7 +22,7 @@ class FactTables:
         """Exactly these rows; what they do not say is as an event that says nothing would have it."""
         for table in (
             *("fact_interaction", "fact_feedback_request", "fact_feedback", "fact_expectation"),
-            *("event", "rollup_touchpoint_day"),
+            *("fact_identity", "event", "rollup_touchpoint_day"),
         ):
             self._connection.execute(f"DELETE FROM {table}".encode())
             if rows := tables.get(table):
@@ -82,7 +82,8 @@ def fact(position: int, *, hours: float = 0, **fields: Any) -> dict[str, Any]:
 
 
 def interaction(position: int, *, outcome: str = "unspecified", **fields: Any) -> dict[str, Any]:
-    return fact(position, outcome=outcome, **({"wait_seconds": None} | fields))
+    given = {"wait_seconds": None, "moment_of_truth": False}
+    return fact(position, outcome=outcome, **(given | fields))
 
 
 def answer(

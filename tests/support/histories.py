@@ -49,13 +49,25 @@ BODIES: dict[str, st.SearchStrategy[dict[str, Any]]] = {
         ]
     ),
     "staff_profile": few([{"group": "north"}, {"group": "south"}]),
+    "identity": st.fixed_dictionaries(
+        {
+            "same_as": few(["ben", "card"]),
+            "relation": few([*["IDENTITY_RELATION_SAME"] * 2, "IDENTITY_RELATION_DIFFERENT"]),
+        }
+    ),
 }
 # Answers are what scores are of.
 bodies = few([*BODIES, "customer_profile", *["feedback_received"] * 6]).flatmap(
     lambda kind: st.tuples(st.just(kind), BODIES[kind])
 )
 # What a body can't be without, and who it is of when nobody is named.
-NEEDS = {"customer_profile": ("customer", "ann"), "staff_profile": ("staff", "staff-1")}
+NEEDS = {
+    "customer_profile": ("customer", "ann"),
+    "staff_profile": ("staff", "staff-1"),
+    "identity": ("customer", "ann"),
+}
+# There is no correction of what these say.
+UNCORRECTED = {"identity"}
 
 
 @dataclass(frozen=True)
@@ -82,7 +94,7 @@ drafts = st.builds(
         {
             "occurred_at": moments,
             "touchpoint": few(["store.checkout", "call.billing"]),
-            "customer": few(["", "ann", "ben"]),
+            "customer": few(["", "ann", "ben", "card"]),
             "staff": few(["", "staff-1"]),
             "place": st.fixed_dictionaries({"store": few(["", "cologne"])}),
         }
@@ -120,7 +132,7 @@ def _event(number: int, sent: list[Draft]) -> pb.Event:
     source = sent[target].source if targets else ""
     told["amends"] = {"event_id": f"fact {target}", "source": source}
     told["event_id"] = f"amendment {number}"
-    if draft.said == "retraction":
+    if draft.said == "retraction" or draft.kind in UNCORRECTED:
         return event(**told, retraction={"reason": "test sale"})
     return event(**told, correction={"reason": "wrong key", draft.kind: draft.body})
 

@@ -70,6 +70,8 @@ class Metric(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     METRIC_RATING: _ClassVar[Metric]
     METRIC_THUMBS: _ClassVar[Metric]
     METRIC_SENTIMENT: _ClassVar[Metric]
+    METRIC_COMPARISON: _ClassVar[Metric]
+    METRIC_PREMIUM: _ClassVar[Metric]
 
 class Direction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -113,6 +115,27 @@ class RecoveryResult(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RECOVERY_RESULT_ACCEPTED: _ClassVar[RecoveryResult]
     RECOVERY_RESULT_REFUSED: _ClassVar[RecoveryResult]
     RECOVERY_RESULT_NO_ANSWER: _ClassVar[RecoveryResult]
+
+class InsightStep(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    INSIGHT_STEP_UNSPECIFIED: _ClassVar[InsightStep]
+    INSIGHT_STEP_CAPTURED: _ClassVar[InsightStep]
+    INSIGHT_STEP_APPLIED: _ClassVar[InsightStep]
+
+class FrontLineStep(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    FRONT_LINE_STEP_UNSPECIFIED: _ClassVar[FrontLineStep]
+    FRONT_LINE_STEP_PULSE: _ClassVar[FrontLineStep]
+    FRONT_LINE_STEP_DECISION: _ClassVar[FrontLineStep]
+    FRONT_LINE_STEP_MANAGER_CONTACT: _ClassVar[FrontLineStep]
+    FRONT_LINE_STEP_FEEDBACK: _ClassVar[FrontLineStep]
+    FRONT_LINE_STEP_TRAINING: _ClassVar[FrontLineStep]
+
+class IdentityRelation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    IDENTITY_RELATION_UNSPECIFIED: _ClassVar[IdentityRelation]
+    IDENTITY_RELATION_SAME: _ClassVar[IdentityRelation]
+    IDENTITY_RELATION_DIFFERENT: _ClassVar[IdentityRelation]
 TRUST_UNSPECIFIED: Trust
 TRUST_OPEN: Trust
 TRUST_SOURCE: Trust
@@ -155,6 +178,8 @@ METRIC_CES: Metric
 METRIC_RATING: Metric
 METRIC_THUMBS: Metric
 METRIC_SENTIMENT: Metric
+METRIC_COMPARISON: Metric
+METRIC_PREMIUM: Metric
 DIRECTION_UNSPECIFIED: Direction
 DIRECTION_HIGHER_IS_BETTER: Direction
 DIRECTION_LOWER_IS_BETTER: Direction
@@ -180,9 +205,21 @@ RECOVERY_RESULT_UNSPECIFIED: RecoveryResult
 RECOVERY_RESULT_ACCEPTED: RecoveryResult
 RECOVERY_RESULT_REFUSED: RecoveryResult
 RECOVERY_RESULT_NO_ANSWER: RecoveryResult
+INSIGHT_STEP_UNSPECIFIED: InsightStep
+INSIGHT_STEP_CAPTURED: InsightStep
+INSIGHT_STEP_APPLIED: InsightStep
+FRONT_LINE_STEP_UNSPECIFIED: FrontLineStep
+FRONT_LINE_STEP_PULSE: FrontLineStep
+FRONT_LINE_STEP_DECISION: FrontLineStep
+FRONT_LINE_STEP_MANAGER_CONTACT: FrontLineStep
+FRONT_LINE_STEP_FEEDBACK: FrontLineStep
+FRONT_LINE_STEP_TRAINING: FrontLineStep
+IDENTITY_RELATION_UNSPECIFIED: IdentityRelation
+IDENTITY_RELATION_SAME: IdentityRelation
+IDENTITY_RELATION_DIFFERENT: IdentityRelation
 
 class Event(_message.Message):
-    __slots__ = ("event_id", "occurred_at", "touchpoint", "customer", "correlation_id", "causation_id", "place", "staff", "attributes", "amends", "personal", "sealed_personal", "intake", "interaction", "feedback_requested", "feedback_suppressed", "feedback_received", "expectation", "public_post", "failure", "remedy", "goodwill", "recovery_closed", "recognition", "customer_profile", "correction", "retraction", "staff_profile")
+    __slots__ = ("event_id", "occurred_at", "touchpoint", "customer", "correlation_id", "causation_id", "place", "staff", "attributes", "amends", "personal", "sealed_personal", "intake", "interaction", "feedback_requested", "feedback_suppressed", "feedback_received", "expectation", "public_post", "failure", "remedy", "goodwill", "recovery_closed", "recognition", "customer_profile", "correction", "retraction", "staff_profile", "assessment", "reason_stated", "insight", "advice", "product_follow_up", "public_post_removed", "service_claim", "front_line", "identity", "scenario")
     class AttributesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -218,6 +255,16 @@ class Event(_message.Message):
     CORRECTION_FIELD_NUMBER: _ClassVar[int]
     RETRACTION_FIELD_NUMBER: _ClassVar[int]
     STAFF_PROFILE_FIELD_NUMBER: _ClassVar[int]
+    ASSESSMENT_FIELD_NUMBER: _ClassVar[int]
+    REASON_STATED_FIELD_NUMBER: _ClassVar[int]
+    INSIGHT_FIELD_NUMBER: _ClassVar[int]
+    ADVICE_FIELD_NUMBER: _ClassVar[int]
+    PRODUCT_FOLLOW_UP_FIELD_NUMBER: _ClassVar[int]
+    PUBLIC_POST_REMOVED_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_CLAIM_FIELD_NUMBER: _ClassVar[int]
+    FRONT_LINE_FIELD_NUMBER: _ClassVar[int]
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
+    SCENARIO_FIELD_NUMBER: _ClassVar[int]
     event_id: str
     occurred_at: _timestamp_pb2.Timestamp
     touchpoint: str
@@ -246,7 +293,17 @@ class Event(_message.Message):
     correction: Correction
     retraction: Retraction
     staff_profile: StaffProfile
-    def __init__(self, event_id: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., touchpoint: _Optional[str] = ..., customer: _Optional[str] = ..., correlation_id: _Optional[str] = ..., causation_id: _Optional[str] = ..., place: _Optional[_Union[Place, _Mapping]] = ..., staff: _Optional[str] = ..., attributes: _Optional[_Mapping[str, str]] = ..., amends: _Optional[_Union[EventReference, _Mapping]] = ..., personal: _Optional[_Union[PersonalData, _Mapping]] = ..., sealed_personal: _Optional[_Union[SealedPersonalData, _Mapping]] = ..., intake: _Optional[_Union[Intake, _Mapping]] = ..., interaction: _Optional[_Union[Interaction, _Mapping]] = ..., feedback_requested: _Optional[_Union[FeedbackRequested, _Mapping]] = ..., feedback_suppressed: _Optional[_Union[FeedbackSuppressed, _Mapping]] = ..., feedback_received: _Optional[_Union[FeedbackReceived, _Mapping]] = ..., expectation: _Optional[_Union[Expectation, _Mapping]] = ..., public_post: _Optional[_Union[PublicPost, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., remedy: _Optional[_Union[Remedy, _Mapping]] = ..., goodwill: _Optional[_Union[Goodwill, _Mapping]] = ..., recovery_closed: _Optional[_Union[RecoveryClosed, _Mapping]] = ..., recognition: _Optional[_Union[Recognition, _Mapping]] = ..., customer_profile: _Optional[_Union[CustomerProfile, _Mapping]] = ..., correction: _Optional[_Union[Correction, _Mapping]] = ..., retraction: _Optional[_Union[Retraction, _Mapping]] = ..., staff_profile: _Optional[_Union[StaffProfile, _Mapping]] = ...) -> None: ...
+    assessment: Assessment
+    reason_stated: ReasonStated
+    insight: Insight
+    advice: Advice
+    product_follow_up: ProductFollowUp
+    public_post_removed: PublicPostRemoved
+    service_claim: ServiceClaim
+    front_line: FrontLine
+    identity: Identity
+    scenario: Scenario
+    def __init__(self, event_id: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., touchpoint: _Optional[str] = ..., customer: _Optional[str] = ..., correlation_id: _Optional[str] = ..., causation_id: _Optional[str] = ..., place: _Optional[_Union[Place, _Mapping]] = ..., staff: _Optional[str] = ..., attributes: _Optional[_Mapping[str, str]] = ..., amends: _Optional[_Union[EventReference, _Mapping]] = ..., personal: _Optional[_Union[PersonalData, _Mapping]] = ..., sealed_personal: _Optional[_Union[SealedPersonalData, _Mapping]] = ..., intake: _Optional[_Union[Intake, _Mapping]] = ..., interaction: _Optional[_Union[Interaction, _Mapping]] = ..., feedback_requested: _Optional[_Union[FeedbackRequested, _Mapping]] = ..., feedback_suppressed: _Optional[_Union[FeedbackSuppressed, _Mapping]] = ..., feedback_received: _Optional[_Union[FeedbackReceived, _Mapping]] = ..., expectation: _Optional[_Union[Expectation, _Mapping]] = ..., public_post: _Optional[_Union[PublicPost, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., remedy: _Optional[_Union[Remedy, _Mapping]] = ..., goodwill: _Optional[_Union[Goodwill, _Mapping]] = ..., recovery_closed: _Optional[_Union[RecoveryClosed, _Mapping]] = ..., recognition: _Optional[_Union[Recognition, _Mapping]] = ..., customer_profile: _Optional[_Union[CustomerProfile, _Mapping]] = ..., correction: _Optional[_Union[Correction, _Mapping]] = ..., retraction: _Optional[_Union[Retraction, _Mapping]] = ..., staff_profile: _Optional[_Union[StaffProfile, _Mapping]] = ..., assessment: _Optional[_Union[Assessment, _Mapping]] = ..., reason_stated: _Optional[_Union[ReasonStated, _Mapping]] = ..., insight: _Optional[_Union[Insight, _Mapping]] = ..., advice: _Optional[_Union[Advice, _Mapping]] = ..., product_follow_up: _Optional[_Union[ProductFollowUp, _Mapping]] = ..., public_post_removed: _Optional[_Union[PublicPostRemoved, _Mapping]] = ..., service_claim: _Optional[_Union[ServiceClaim, _Mapping]] = ..., front_line: _Optional[_Union[FrontLine, _Mapping]] = ..., identity: _Optional[_Union[Identity, _Mapping]] = ..., scenario: _Optional[_Union[Scenario, _Mapping]] = ...) -> None: ...
 
 class EventReference(_message.Message):
     __slots__ = ("source", "event_id")
@@ -318,7 +375,7 @@ class Money(_message.Message):
     def __init__(self, amount: _Optional[str] = ..., currency: _Optional[str] = ...) -> None: ...
 
 class Interaction(_message.Message):
-    __slots__ = ("stage", "channel", "service_mode", "outcome", "duration", "wait", "amount", "options_presented")
+    __slots__ = ("stage", "channel", "service_mode", "outcome", "duration", "wait", "amount", "options_presented", "script", "moment_of_truth")
     STAGE_FIELD_NUMBER: _ClassVar[int]
     CHANNEL_FIELD_NUMBER: _ClassVar[int]
     SERVICE_MODE_FIELD_NUMBER: _ClassVar[int]
@@ -327,6 +384,8 @@ class Interaction(_message.Message):
     WAIT_FIELD_NUMBER: _ClassVar[int]
     AMOUNT_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_PRESENTED_FIELD_NUMBER: _ClassVar[int]
+    SCRIPT_FIELD_NUMBER: _ClassVar[int]
+    MOMENT_OF_TRUTH_FIELD_NUMBER: _ClassVar[int]
     stage: Stage
     channel: Channel
     service_mode: ServiceMode
@@ -335,7 +394,9 @@ class Interaction(_message.Message):
     wait: _duration_pb2.Duration
     amount: Money
     options_presented: int
-    def __init__(self, stage: _Optional[_Union[Stage, str]] = ..., channel: _Optional[_Union[Channel, str]] = ..., service_mode: _Optional[_Union[ServiceMode, str]] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., amount: _Optional[_Union[Money, _Mapping]] = ..., options_presented: _Optional[int] = ...) -> None: ...
+    script: str
+    moment_of_truth: bool
+    def __init__(self, stage: _Optional[_Union[Stage, str]] = ..., channel: _Optional[_Union[Channel, str]] = ..., service_mode: _Optional[_Union[ServiceMode, str]] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., amount: _Optional[_Union[Money, _Mapping]] = ..., options_presented: _Optional[int] = ..., script: _Optional[str] = ..., moment_of_truth: _Optional[bool] = ...) -> None: ...
 
 class FeedbackRequested(_message.Message):
     __slots__ = ("stage", "channel", "asked_via", "survey", "service_mode")
@@ -386,7 +447,7 @@ class Signal(_message.Message):
     def __init__(self, metric: _Optional[_Union[Metric, str]] = ..., value: _Optional[str] = ..., scale_min: _Optional[str] = ..., scale_max: _Optional[str] = ..., direction: _Optional[_Union[Direction, str]] = ..., dimension: _Optional[str] = ..., question: _Optional[str] = ..., model: _Optional[str] = ...) -> None: ...
 
 class FeedbackReceived(_message.Message):
-    __slots__ = ("stage", "channel", "signals", "kind", "request_id", "answered_via", "survey", "service_mode")
+    __slots__ = ("stage", "channel", "signals", "kind", "request_id", "answered_via", "survey", "service_mode", "about")
     STAGE_FIELD_NUMBER: _ClassVar[int]
     CHANNEL_FIELD_NUMBER: _ClassVar[int]
     SIGNALS_FIELD_NUMBER: _ClassVar[int]
@@ -395,6 +456,7 @@ class FeedbackReceived(_message.Message):
     ANSWERED_VIA_FIELD_NUMBER: _ClassVar[int]
     SURVEY_FIELD_NUMBER: _ClassVar[int]
     SERVICE_MODE_FIELD_NUMBER: _ClassVar[int]
+    ABOUT_FIELD_NUMBER: _ClassVar[int]
     stage: Stage
     channel: Channel
     signals: _containers.RepeatedCompositeFieldContainer[Signal]
@@ -403,7 +465,8 @@ class FeedbackReceived(_message.Message):
     answered_via: Channel
     survey: str
     service_mode: ServiceMode
-    def __init__(self, stage: _Optional[_Union[Stage, str]] = ..., channel: _Optional[_Union[Channel, str]] = ..., signals: _Optional[_Iterable[_Union[Signal, _Mapping]]] = ..., kind: _Optional[_Union[FeedbackKind, str]] = ..., request_id: _Optional[str] = ..., answered_via: _Optional[_Union[Channel, str]] = ..., survey: _Optional[str] = ..., service_mode: _Optional[_Union[ServiceMode, str]] = ...) -> None: ...
+    about: EventReference
+    def __init__(self, stage: _Optional[_Union[Stage, str]] = ..., channel: _Optional[_Union[Channel, str]] = ..., signals: _Optional[_Iterable[_Union[Signal, _Mapping]]] = ..., kind: _Optional[_Union[FeedbackKind, str]] = ..., request_id: _Optional[str] = ..., answered_via: _Optional[_Union[Channel, str]] = ..., survey: _Optional[str] = ..., service_mode: _Optional[_Union[ServiceMode, str]] = ..., about: _Optional[_Union[EventReference, _Mapping]] = ...) -> None: ...
 
 class Expectation(_message.Message):
     __slots__ = ("basis", "dimension", "signal", "due_at", "within")
@@ -504,8 +567,120 @@ class StaffProfile(_message.Message):
     job_design: str
     def __init__(self, group: _Optional[str] = ..., cohort: _Optional[str] = ..., job_design: _Optional[str] = ...) -> None: ...
 
+class Assessment(_message.Message):
+    __slots__ = ("assessor", "signals", "within_sla", "about")
+    ASSESSOR_FIELD_NUMBER: _ClassVar[int]
+    SIGNALS_FIELD_NUMBER: _ClassVar[int]
+    WITHIN_SLA_FIELD_NUMBER: _ClassVar[int]
+    ABOUT_FIELD_NUMBER: _ClassVar[int]
+    assessor: str
+    signals: _containers.RepeatedCompositeFieldContainer[Signal]
+    within_sla: bool
+    about: EventReference
+    def __init__(self, assessor: _Optional[str] = ..., signals: _Optional[_Iterable[_Union[Signal, _Mapping]]] = ..., within_sla: _Optional[bool] = ..., about: _Optional[_Union[EventReference, _Mapping]] = ...) -> None: ...
+
+class ReasonStated(_message.Message):
+    __slots__ = ("issue_code", "reason_code")
+    ISSUE_CODE_FIELD_NUMBER: _ClassVar[int]
+    REASON_CODE_FIELD_NUMBER: _ClassVar[int]
+    issue_code: str
+    reason_code: str
+    def __init__(self, issue_code: _Optional[str] = ..., reason_code: _Optional[str] = ...) -> None: ...
+
+class Insight(_message.Message):
+    __slots__ = ("insight_id", "step", "about")
+    INSIGHT_ID_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    ABOUT_FIELD_NUMBER: _ClassVar[int]
+    insight_id: str
+    step: InsightStep
+    about: EventReference
+    def __init__(self, insight_id: _Optional[str] = ..., step: _Optional[_Union[InsightStep, str]] = ..., about: _Optional[_Union[EventReference, _Mapping]] = ...) -> None: ...
+
+class AdviceOption(_message.Message):
+    __slots__ = ("item",)
+    ITEM_FIELD_NUMBER: _ClassVar[int]
+    item: str
+    def __init__(self, item: _Optional[str] = ...) -> None: ...
+
+class Advice(_message.Message):
+    __slots__ = ("options", "chosen")
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    CHOSEN_FIELD_NUMBER: _ClassVar[int]
+    options: _containers.RepeatedCompositeFieldContainer[AdviceOption]
+    chosen: str
+    def __init__(self, options: _Optional[_Iterable[_Union[AdviceOption, _Mapping]]] = ..., chosen: _Optional[str] = ...) -> None: ...
+
+class ProductFollowUp(_message.Message):
+    __slots__ = ("item", "kept", "usable", "happy")
+    ITEM_FIELD_NUMBER: _ClassVar[int]
+    KEPT_FIELD_NUMBER: _ClassVar[int]
+    USABLE_FIELD_NUMBER: _ClassVar[int]
+    HAPPY_FIELD_NUMBER: _ClassVar[int]
+    item: str
+    kept: bool
+    usable: bool
+    happy: bool
+    def __init__(self, item: _Optional[str] = ..., kept: _Optional[bool] = ..., usable: _Optional[bool] = ..., happy: _Optional[bool] = ...) -> None: ...
+
+class PublicPostRemoved(_message.Message):
+    __slots__ = ("platform", "post_id")
+    PLATFORM_FIELD_NUMBER: _ClassVar[int]
+    POST_ID_FIELD_NUMBER: _ClassVar[int]
+    platform: str
+    post_id: str
+    def __init__(self, platform: _Optional[str] = ..., post_id: _Optional[str] = ...) -> None: ...
+
+class ServiceClaim(_message.Message):
+    __slots__ = ("claimed",)
+    CLAIMED_FIELD_NUMBER: _ClassVar[int]
+    claimed: Signal
+    def __init__(self, claimed: _Optional[_Union[Signal, _Mapping]] = ...) -> None: ...
+
+class FrontLine(_message.Message):
+    __slots__ = ("step", "kind", "pulse", "value", "approval_needed", "group")
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    PULSE_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    APPROVAL_NEEDED_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    step: FrontLineStep
+    kind: str
+    pulse: Signal
+    value: Money
+    approval_needed: bool
+    group: str
+    def __init__(self, step: _Optional[_Union[FrontLineStep, str]] = ..., kind: _Optional[str] = ..., pulse: _Optional[_Union[Signal, _Mapping]] = ..., value: _Optional[_Union[Money, _Mapping]] = ..., approval_needed: _Optional[bool] = ..., group: _Optional[str] = ...) -> None: ...
+
+class Identity(_message.Message):
+    __slots__ = ("same_as", "relation")
+    SAME_AS_FIELD_NUMBER: _ClassVar[int]
+    RELATION_FIELD_NUMBER: _ClassVar[int]
+    same_as: str
+    relation: IdentityRelation
+    def __init__(self, same_as: _Optional[str] = ..., relation: _Optional[_Union[IdentityRelation, str]] = ...) -> None: ...
+
+class Scenario(_message.Message):
+    __slots__ = ("name", "loss_percent", "competitor_percent", "revenue", "margin_percent", "discount_percent", "years")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    LOSS_PERCENT_FIELD_NUMBER: _ClassVar[int]
+    COMPETITOR_PERCENT_FIELD_NUMBER: _ClassVar[int]
+    REVENUE_FIELD_NUMBER: _ClassVar[int]
+    MARGIN_PERCENT_FIELD_NUMBER: _ClassVar[int]
+    DISCOUNT_PERCENT_FIELD_NUMBER: _ClassVar[int]
+    YEARS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    loss_percent: str
+    competitor_percent: str
+    revenue: Money
+    margin_percent: str
+    discount_percent: str
+    years: int
+    def __init__(self, name: _Optional[str] = ..., loss_percent: _Optional[str] = ..., competitor_percent: _Optional[str] = ..., revenue: _Optional[_Union[Money, _Mapping]] = ..., margin_percent: _Optional[str] = ..., discount_percent: _Optional[str] = ..., years: _Optional[int] = ...) -> None: ...
+
 class Correction(_message.Message):
-    __slots__ = ("reason", "interaction", "feedback_requested", "feedback_suppressed", "feedback_received", "expectation", "public_post", "failure", "remedy", "goodwill", "recovery_closed", "recognition", "customer_profile", "staff_profile")
+    __slots__ = ("reason", "interaction", "feedback_requested", "feedback_suppressed", "feedback_received", "expectation", "public_post", "failure", "remedy", "goodwill", "recovery_closed", "recognition", "customer_profile", "staff_profile", "assessment", "reason_stated", "insight", "advice", "product_follow_up", "public_post_removed", "service_claim", "front_line", "scenario")
     REASON_FIELD_NUMBER: _ClassVar[int]
     INTERACTION_FIELD_NUMBER: _ClassVar[int]
     FEEDBACK_REQUESTED_FIELD_NUMBER: _ClassVar[int]
@@ -520,6 +695,15 @@ class Correction(_message.Message):
     RECOGNITION_FIELD_NUMBER: _ClassVar[int]
     CUSTOMER_PROFILE_FIELD_NUMBER: _ClassVar[int]
     STAFF_PROFILE_FIELD_NUMBER: _ClassVar[int]
+    ASSESSMENT_FIELD_NUMBER: _ClassVar[int]
+    REASON_STATED_FIELD_NUMBER: _ClassVar[int]
+    INSIGHT_FIELD_NUMBER: _ClassVar[int]
+    ADVICE_FIELD_NUMBER: _ClassVar[int]
+    PRODUCT_FOLLOW_UP_FIELD_NUMBER: _ClassVar[int]
+    PUBLIC_POST_REMOVED_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_CLAIM_FIELD_NUMBER: _ClassVar[int]
+    FRONT_LINE_FIELD_NUMBER: _ClassVar[int]
+    SCENARIO_FIELD_NUMBER: _ClassVar[int]
     reason: str
     interaction: Interaction
     feedback_requested: FeedbackRequested
@@ -534,7 +718,16 @@ class Correction(_message.Message):
     recognition: Recognition
     customer_profile: CustomerProfile
     staff_profile: StaffProfile
-    def __init__(self, reason: _Optional[str] = ..., interaction: _Optional[_Union[Interaction, _Mapping]] = ..., feedback_requested: _Optional[_Union[FeedbackRequested, _Mapping]] = ..., feedback_suppressed: _Optional[_Union[FeedbackSuppressed, _Mapping]] = ..., feedback_received: _Optional[_Union[FeedbackReceived, _Mapping]] = ..., expectation: _Optional[_Union[Expectation, _Mapping]] = ..., public_post: _Optional[_Union[PublicPost, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., remedy: _Optional[_Union[Remedy, _Mapping]] = ..., goodwill: _Optional[_Union[Goodwill, _Mapping]] = ..., recovery_closed: _Optional[_Union[RecoveryClosed, _Mapping]] = ..., recognition: _Optional[_Union[Recognition, _Mapping]] = ..., customer_profile: _Optional[_Union[CustomerProfile, _Mapping]] = ..., staff_profile: _Optional[_Union[StaffProfile, _Mapping]] = ...) -> None: ...
+    assessment: Assessment
+    reason_stated: ReasonStated
+    insight: Insight
+    advice: Advice
+    product_follow_up: ProductFollowUp
+    public_post_removed: PublicPostRemoved
+    service_claim: ServiceClaim
+    front_line: FrontLine
+    scenario: Scenario
+    def __init__(self, reason: _Optional[str] = ..., interaction: _Optional[_Union[Interaction, _Mapping]] = ..., feedback_requested: _Optional[_Union[FeedbackRequested, _Mapping]] = ..., feedback_suppressed: _Optional[_Union[FeedbackSuppressed, _Mapping]] = ..., feedback_received: _Optional[_Union[FeedbackReceived, _Mapping]] = ..., expectation: _Optional[_Union[Expectation, _Mapping]] = ..., public_post: _Optional[_Union[PublicPost, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., remedy: _Optional[_Union[Remedy, _Mapping]] = ..., goodwill: _Optional[_Union[Goodwill, _Mapping]] = ..., recovery_closed: _Optional[_Union[RecoveryClosed, _Mapping]] = ..., recognition: _Optional[_Union[Recognition, _Mapping]] = ..., customer_profile: _Optional[_Union[CustomerProfile, _Mapping]] = ..., staff_profile: _Optional[_Union[StaffProfile, _Mapping]] = ..., assessment: _Optional[_Union[Assessment, _Mapping]] = ..., reason_stated: _Optional[_Union[ReasonStated, _Mapping]] = ..., insight: _Optional[_Union[Insight, _Mapping]] = ..., advice: _Optional[_Union[Advice, _Mapping]] = ..., product_follow_up: _Optional[_Union[ProductFollowUp, _Mapping]] = ..., public_post_removed: _Optional[_Union[PublicPostRemoved, _Mapping]] = ..., service_claim: _Optional[_Union[ServiceClaim, _Mapping]] = ..., front_line: _Optional[_Union[FrontLine, _Mapping]] = ..., scenario: _Optional[_Union[Scenario, _Mapping]] = ...) -> None: ...
 
 class Retraction(_message.Message):
     __slots__ = ("reason",)

@@ -7,6 +7,8 @@ The model, from the outside in:
   bad August, and teams of the call centre are given the right to decide.
 * customers.py: five generations that buy, answer and get on with self-service differently.
 * stories.py: the journeys that they make, from the advert to the return.
+* company.py: what the company does beside: pulses, trainings, visits, what it claims and assumes.
+* choice.py: what advice puts before a customer, what is taken, kept and of use.
 * journey.py: meetings. Each is felt on a scale from 0 to 1: the touchpoint's quality, the customer, the
   store, who serves, the wait, and luck. What was felt decides every answer, on whatever scale, every post,
   and who comes back.
@@ -20,24 +22,24 @@ random(), getrandbits() and what rests on them alone, and nothing iterates over 
 from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
 
+from services.cli.simulator.company import write_down
 from services.cli.simulator.customers import Customer, draw_customer
 from services.cli.simulator.diary import Diary
 from services.cli.simulator.journey import Journey
 from services.cli.simulator.retailer import (
     DAY_MS,
     HOUR_MS,
-    JOBS,
     QUARTER_END_MS,
     QUARTER_START_MS,
     STORES,
     TOUCHPOINTS,
 )
-from services.cli.simulator.stories import travel
+from services.cli.simulator.stories import SALE_SHARE, travel
 from touchledger.v1 import events_pb2 as pb
 
 __all__ = ["CUSTOMERS", "STORES", "TOUCHPOINTS", "quarter"]
 
-# Gives about 25,000 events; ten times as many customers give ten times as many events.
+# Gives about 30,000 events; ten times as many customers give ten times as many events.
 CUSTOMERS = 1_500
 # Who remembers only bad comes back with the first probability, who remembers only good with the sum of both.
 RETURNS_ANYWAY = 0.20
@@ -47,13 +49,10 @@ RETURNS_PLEASED = 0.65
 def quarter(*, seed: int = 1, customers: int = CUSTOMERS) -> Iterator[pb.Event]:
     """Events from 2026-07-01 to 2026-09-30, in the order of publication. Memory grows with customers."""
     diary = Diary(seed)
-    for staff, jobs in JOBS.items():
-        for from_ms, job in jobs:
-            profile = pb.StaffProfile(group=job.group, cohort=job.cohort, job_design=job.job_design)
-            diary.write(at_ms=from_ms, staff=staff, staff_profile=profile)
+    write_down(diary)
     people = [draw_customer(number, diary.dice) for number in range(customers)]
     # Each journey's start and customer, earliest first. Whoever comes back is put in again.
-    starts = [(_first_visit_ms(diary), customer.number) for customer in people]
+    starts = [(_first_visit_ms(diary, customer), customer.number) for customer in people]
     heapify(starts)
     while starts:
         start_ms, number = heappop(starts)
@@ -67,8 +66,10 @@ def quarter(*, seed: int = 1, customers: int = CUSTOMERS) -> Iterator[pb.Event]:
     yield from diary.published_before(QUARTER_END_MS)
 
 
-def _first_visit_ms(diary: Diary) -> int:
+def _first_visit_ms(diary: Diary, customer: Customer) -> int:
     """Some day, rather an early one: later on, others come back. Some hour (UTC), mostly in daylight."""
+    if customer.reference and diary.dice.random() < SALE_SHARE:
+        return QUARTER_START_MS + 7 * HOUR_MS + diary.dice.randrange(9 * HOUR_MS)
     days = (QUARTER_END_MS - QUARTER_START_MS) // DAY_MS
     day = min(diary.dice.randrange(days), diary.dice.randrange(days))
     hour = diary.dice.choices(range(24), _VISITS_BY_HOUR)[0]

@@ -37,6 +37,7 @@ _SHARES = [generation.share for generation in GENERATIONS]
 AGE_UNKNOWN_SHARE = 0.08
 OPTED_OUT_SHARE = 0.06
 ANONYMOUS_SHARE = 0.05
+KINDS, KIND_WEIGHTS = ("external", "internal", "partner"), (90, 6, 4)
 
 
 @dataclass(slots=True)
@@ -50,6 +51,8 @@ class Customer:
     opted_out: bool
     # Some people are easier to please than others: -0.08 to 0.08 on the scale of satisfaction.
     disposition: float
+    # Most buy for themselves, some for a partner company, some work here.
+    kind: str
     status: str = "basic"
     # When the customer was last asked for feedback; 0 for never.
     asked_ms: int = 0
@@ -69,4 +72,5 @@ def draw_customer(number: int, dice: Random) -> Customer:
         age_known=dice.random() >= AGE_UNKNOWN_SHARE,
         opted_out=dice.random() < OPTED_OUT_SHARE,
         disposition=(dice.random() - 0.5) * 0.16,
+        kind=dice.choices(KINDS, KIND_WEIGHTS)[0],
     )

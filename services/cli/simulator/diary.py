@@ -51,6 +51,8 @@ class Diary:
         self.dice = Random(seed)  # noqa: S311  # repeatable is what is wanted here
         self._unpublished: list[tuple[int, int, pb.Event]] = []
         self._written = 0
+        # One post in a quarter does.
+        self.went_viral = False
 
     def write(
         self,

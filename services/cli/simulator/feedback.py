@@ -1,5 +1,7 @@
 """Who is asked, who answers, when and in which words; and who is recognised for it."""
 
+from typing import Any
+
 from services.cli.simulator import retailer
 from services.cli.simulator.journey import Journey, Meeting, signal
 from services.cli.simulator.retailer import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Question
@@ -22,10 +24,12 @@ DIMENSION_SHARE = 0.6
 COMPLAINS_BELOW = 0.35
 PRAISES_ABOVE = 0.80
 
+KNOWS_ABOUT_SHARE = 0.7
 # Shares of the compliments passed on to the person meant, and of the good meetings that colleagues notice.
 COMPLIMENT_PASSED_ON_SHARE = 0.6
 NOTICED_SHARE = 0.02
 
+HEARD = ("understood", "acknowledged")
 AFTER_RECOVERY_SURVEY = "after-recovery-v1"
 AFTER_RECOVERY_ANSWERED = 0.55
 
@@ -77,6 +81,61 @@ def notice(journey: Journey, meeting: Meeting) -> None:
     if meeting.staff and meeting.felt > 0.6 and journey.chance(NOTICED_SHARE):
         given_by = journey.dice.choice(("colleague", "manager"))
         _recognise(journey, meeting, given_by, meeting.event_id, meeting.ended_ms + 4 * HOUR_MS)
+
+
+def assess(journey: Journey, meeting: Meeting) -> None:
+    """The company looks at its own work: whether the service level was kept, and how staff listened."""
+    if not meeting.staff:
+        return
+    group = retailer.job_of(meeting.staff, meeting.ended_ms).group
+    if journey.chance(retailer.SLA_LOOKED_AT_SHARE):
+        kept = retailer.WITHIN_SLA_SHARE.get(group, retailer.WITHIN_SLA_SHARE_OF_OTHERS)
+        _assess(journey, meeting, "system", within_sla=journey.chance(kept))
+    listened = [each for each in meeting.touchpoint.questions if each.dimension in HEARD]
+    if listened and journey.chance(retailer.QUALITY_LISTENED_SHARE):
+        # Quality hears that the words were right.
+        signals = [signal(each, 0.75 + each.lean / 2) for each in listened]
+        _assess(journey, meeting, "quality", signals=signals)
+
+
+def remark(journey: Journey, meeting: Meeting, share: float) -> None:
+    """The customer speaks of it unasked."""
+    if not journey.chance(share):
+        return
+    touchpoint = meeting.touchpoint
+    comment, kind = retailer.COMPLIMENTS[0], pb.FEEDBACK_KIND_COMPLIMENT
+    if meeting.felt < COMPLAINS_BELOW:
+        comment, kind = retailer.COMPLAINTS[0], pb.FEEDBACK_KIND_COMPLAINT
+    said = pb.FeedbackReceived(
+        stage=touchpoint.stage,
+        channel=touchpoint.channel,
+        kind=kind,
+        answered_via=pb.CHANNEL_EMAIL,
+        service_mode=touchpoint.mode,
+        about=pb.EventReference(event_id=meeting.event_id),
+    )
+    journey.write(
+        touchpoint,
+        meeting.ended_ms + _soon(journey, DAY_MS),
+        cause=meeting.event_id,
+        store=meeting.store,
+        staff=meeting.staff,
+        comment=comment,
+        feedback_received=said,
+    )
+
+
+def _assess(journey: Journey, meeting: Meeting, assessor: str, **said: Any) -> None:
+    journey.write(
+        meeting.touchpoint,
+        meeting.ended_ms + HOUR_MS,
+        cause=meeting.event_id,
+        store=meeting.store,
+        staff=meeting.staff,
+        assessment=pb.Assessment(
+            assessor=assessor, about=pb.EventReference(event_id=meeting.event_id), **said
+        ),
+    )
 
 
 def _soon(journey: Journey, longest_ms: int) -> int:
@@ -132,7 +191,11 @@ def _answer(
     contact = ""
     if comment and journey.chance(CONTACT_SHARE):
         contact = f"reader{journey.customer.number}@example.com"
+    # Most survey tools know which interaction they ask about.
+    knows = survey == touchpoint.survey and journey.chance(KNOWS_ABOUT_SHARE)
+    about = pb.EventReference(event_id=meeting.event_id)
     answer = pb.FeedbackReceived(
+        about=about if knows else None,
         stage=touchpoint.stage,
         channel=touchpoint.channel,
         signals=[

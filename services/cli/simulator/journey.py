@@ -8,7 +8,14 @@ from google.protobuf.duration_pb2 import Duration
 from services.cli.simulator import retailer
 from services.cli.simulator.customers import Customer
 from services.cli.simulator.diary import Diary, hundredths, money, timestamp
-from services.cli.simulator.retailer import MINUTE_MS, SECOND_MS, Question, Store, Touchpoint
+from services.cli.simulator.retailer import (
+    HOUR_MS,
+    MINUTE_MS,
+    SECOND_MS,
+    Question,
+    Store,
+    Touchpoint,
+)
 from touchledger.v1 import events_pb2 as pb
 
 # The spread of what different people feel at the same touchpoint: the sum of three dice, times this.
@@ -21,6 +28,8 @@ LONG_WAIT_TIMES = 5
 # This share of the meetings falls into a rush, with three times the wait.
 RUSH_SHARE = 0.04
 RUSH_WAITS = 3
+# What people say they would pay more, in percent, from the discontented to the delighted.
+WOULD_PAY_MORE = (0, 0, 5, 10, 15, 20, 25)
 # More options than a person can weigh.
 OPTIONS_MAX = 3
 TOO_MANY_OPTIONS_COST = 0.18
@@ -49,6 +58,14 @@ class Journey:
         self.now_ms = now_ms
         self.correlation = f"journey-{customer.number}-{now_ms:x}"
         self.cause = ""
+        # As whom the customer is known just now, by the source that publishes.
+        self.reference = customer.reference
+        # What was bought, when, how many options it was chosen from, and what became of it.
+        self.item = ""
+        self.bought_ms = 0
+        self.advised_options = 0
+        self.advised = False
+        self.given_back = False
         # correlation_id must tell one recovery from the next, so a journey has one failure at most.
         self.failed = False
         customer.memories.clear()
@@ -66,7 +83,7 @@ class Journey:
         return self.diary.write(
             at_ms=at_ms,
             touchpoint=touchpoint,
-            customer=self.customer.reference,
+            customer=self.reference,
             correlation=self.correlation,
             **fields,
         ).event_id
@@ -79,9 +96,38 @@ class Journey:
         customer.known = True
         first, last = customer.generation.birth_years if customer.age_known else (0, 0)
         profile = pb.CustomerProfile(
-            birth_year_from=first, birth_year_to=last, segments={"status": customer.status}
+            birth_year_from=first,
+            birth_year_to=last,
+            segments={"status": customer.status, "kind": customer.kind},
         )
         self.write(retailer.LOYALTY_PROGRAM, self.now_ms, customer_profile=profile)
+
+    # ------------------------------------------------------------------------ identity
+
+    def as_stranger(self, kind: str) -> None:
+        """From now on the source knows the customer by another reference, such as a cookie."""
+        if self.customer.reference:
+            self.reference = f"{kind}-{self.customer.number}-{self.now_ms:x}"
+
+    def recognised(self, touchpoint: Touchpoint) -> None:
+        """Whoever the source knew by another reference turns out to hold a card."""
+        stranger, self.reference = self.reference, self.customer.reference
+        if stranger != self.reference:
+            self._say_identity(touchpoint, stranger, pb.IDENTITY_RELATION_SAME)
+
+    def mistaken(self, touchpoint: Touchpoint) -> None:
+        """A neighbour's card is taken for this customer's, until somebody sees the mistake."""
+        neighbour = f"neighbour-of-{self.customer.number}"
+        self._say_identity(touchpoint, neighbour, pb.IDENTITY_RELATION_SAME)
+        self.now_ms += HOUR_MS
+        self._say_identity(touchpoint, neighbour, pb.IDENTITY_RELATION_DIFFERENT)
+
+    def _say_identity(
+        self, touchpoint: Touchpoint, same_as: str, relation: pb.IdentityRelation
+    ) -> None:
+        said = pb.Identity(same_as=same_as, relation=relation)
+        self.write(touchpoint, self.now_ms, identity=said)
+        self.now_ms += SECOND_MS
 
     # ------------------------------------------------------------------------ meetings
 
@@ -99,6 +145,8 @@ class Journey:
         # For what has taken its time already when it is met, such as a parcel.
         took_s: int | None = None,
         attributes: dict[str, str] | None = None,
+        script: str = "",
+        moment_of_truth: bool = False,
     ) -> Meeting:
         """Customer and company meet now; afterwards, now is the end of it."""
         wait_s, waits = self._wait(touchpoint, store)
@@ -116,6 +164,8 @@ class Journey:
             wait=Duration(seconds=wait_s) if touchpoint.wait_s else None,
             amount=None if cents is None else money(cents),
             options_presented=options,
+            script=script,
+            moment_of_truth=moment_of_truth,
         )
         if store is not None and not device:
             device = f"{store.name}-till-{self.dice.randrange(store.tills) + 1}"
@@ -217,6 +267,8 @@ def signal(question: Question, felt: float) -> pb.Signal:
     felt = min(1.0, max(0.0, felt))
     if question.metric == pb.METRIC_SENTIMENT:
         value = hundredths(int(felt * 200) - 100)
+    elif question.metric == pb.METRIC_PREMIUM:
+        value = str(WOULD_PAY_MORE[min(len(WOULD_PAY_MORE) - 1, int(felt * len(WOULD_PAY_MORE)))])
     else:
         steps = question.high - question.low
         step = min(steps, int(felt * (steps + 1)))

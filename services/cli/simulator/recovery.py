@@ -6,7 +6,7 @@ from services.cli.simulator import retailer
 from services.cli.simulator.diary import money
 from services.cli.simulator.feedback import COMPLAINS_BELOW, ask_after_recovery
 from services.cli.simulator.journey import Journey, Meeting, signal
-from services.cli.simulator.retailer import DAY_MS, HOUR_MS, MINUTE_MS, Issue
+from services.cli.simulator.retailer import DAY_MS, HOUR_MS, MINUTE_MS, QUARTER_END_MS, Issue
 from touchledger.v1 import events_pb2 as pb
 
 # What is felt about the whole affair when it ends, by what the company did. The model's claim: a gesture on
@@ -21,6 +21,7 @@ GOODWILL_SHARE = 0.45
 NO_ANSWER_SHARE = 0.15
 
 COMPLAINT_SHARE = 0.4
+REASON_SHARE = 0.6
 COMPLAINT_CONTACT_SHARE = 0.3
 # Of the complaints by mail, so many are read by a model.
 COMPLAINT_READ_SHARE = 0.5
@@ -31,10 +32,17 @@ POST_ANSWERED_SHARE = 0.6
 # A post reaches this many people divided by luck squared: most reach hundreds, a few hundreds of thousands.
 REACH = 40
 REACH_LUCK_MIN = 0.0001
+# In the last days of the quarter one angry post goes round the world, and is taken down two days later.
+VIRAL_FROM_MS, VIRAL_TO_MS = QUARTER_END_MS - 14 * DAY_MS, QUARTER_END_MS - 3 * DAY_MS
+VIRAL_REACH = 2_400_000
+POST_REMOVED_SHARE = 0.12
+POST_REMOVED_MS = 2 * DAY_MS
 
 
-def fail_and_settle(journey: Journey, meeting: Meeting, issue: Issue) -> None:
-    settle(journey, meeting, issue, fail(journey, meeting, issue))
+def fail_and_settle(
+    journey: Journey, meeting: Meeting, issue: Issue, *, at_once: bool = False
+) -> None:
+    settle(journey, meeting, issue, fail(journey, meeting, issue), at_once=at_once)
 
 
 def fail(journey: Journey, meeting: Meeting, issue: Issue) -> str:
@@ -52,13 +60,19 @@ def fail(journey: Journey, meeting: Meeting, issue: Issue) -> str:
     )
     journey.cause = meeting.event_id
     failure_id = _write(journey, meeting, failure=failure)
+    if journey.chance(REASON_SHARE):
+        reason = journey.dice.choice(retailer.REASONS[issue.code])
+        stated = pb.ReasonStated(issue_code=issue.code, reason_code=reason)
+        journey.write(touchpoint, journey.now_ms, cause=failure_id, reason_stated=stated)
     if journey.chance(COMPLAINT_SHARE):
         _complain(journey, meeting, issue)
     return failure_id
 
 
-def settle(journey: Journey, meeting: Meeting, issue: Issue, failure_id: str) -> None:
-    """What the company does about a failure, if anything."""
+def settle(
+    journey: Journey, meeting: Meeting, issue: Issue, failure_id: str, *, at_once: bool = False
+) -> None:
+    """What the company does about a failure, if anything: within days, or at once within hours."""
     if not failure_id:
         return
     journey.cause = failure_id
@@ -69,14 +83,15 @@ def settle(journey: Journey, meeting: Meeting, issue: Issue, failure_id: str) ->
             post(journey, FELT_AFTER_NOTHING, (*retailer.ANGRY_POSTS, *issue.words))
         return
     agent = meeting.staff or journey.dice.choice(retailer.AGENTS["call.support"])
-    _put_right(journey, meeting, issue, agent)
+    days_ms = HOUR_MS if at_once else DAY_MS
+    _put_right(journey, meeting, issue, agent, days_ms)
     felt = FELT_AFTER_REMEDY
     generous = journey.chance(GOODWILL_SHARE)
     if generous:
         felt = FELT_AFTER_GOODWILL
-        _give(journey, meeting, agent)
+        _give(journey, meeting, agent, days_ms)
     felt = journey.mood(felt - SEVERITY_COSTS[issue.severity])
-    _close(journey, meeting, felt)
+    _close(journey, meeting, felt, days_ms)
     if generous and journey.chance(DELIGHTED_POST_SHARE):
         post(journey, 0.9, retailer.DELIGHTED_POSTS)
     elif felt < COMPLAINS_BELOW and journey.chance(ANGRY_POST_SHARE):
@@ -110,20 +125,28 @@ def _complain(journey: Journey, meeting: Meeting, issue: Issue) -> None:
     _write(journey, meeting, comment=words, contact=contact, feedback_received=complaint)
 
 
-def _put_right(journey: Journey, meeting: Meeting, issue: Issue, agent: str) -> None:
-    journey.after(2 * HOUR_MS, 4 * DAY_MS)
+def _put_right(journey: Journey, meeting: Meeting, issue: Issue, agent: str, days_ms: int) -> None:
+    journey.after(days_ms // 12, 4 * days_ms)
     cost = money(issue.cost_cents) if issue.cost_cents else None
     _write(journey, meeting, staff=agent, remedy=pb.Remedy(kind=issue.remedy, cost=cost))
 
 
-def _give(journey: Journey, meeting: Meeting, agent: str) -> None:
-    journey.after(10 * MINUTE_MS, DAY_MS)
+def _give(journey: Journey, meeting: Meeting, agent: str, days_ms: int) -> None:
+    journey.after(10 * MINUTE_MS, days_ms)
     kind, cents = journey.dice.choice(retailer.GOODWILL)
     _write(journey, meeting, staff=agent, goodwill=pb.Goodwill(kind=kind, value=money(cents)))
+    by_the_book = retailer.job_of(agent, journey.now_ms).job_design == retailer.BY_THE_BOOK
+    decided = pb.FrontLine(
+        step=pb.FRONT_LINE_STEP_DECISION,
+        kind="goodwill",
+        value=money(cents),
+        approval_needed=by_the_book,
+    )
+    journey.diary.write(at_ms=journey.now_ms, staff=agent, front_line=decided)
 
 
-def _close(journey: Journey, meeting: Meeting, felt: float) -> None:
-    journey.after(DAY_MS, 4 * DAY_MS)
+def _close(journey: Journey, meeting: Meeting, felt: float, days_ms: int) -> None:
+    journey.after(days_ms, 4 * days_ms)
     result = pb.RECOVERY_RESULT_ACCEPTED
     if journey.chance(NO_ANSWER_SHARE):
         result = pb.RECOVERY_RESULT_NO_ANSWER
@@ -150,6 +173,11 @@ def post(journey: Journey, felt: float, words: tuple[str, ...]) -> None:
     platform = dice.choice(retailer.PLATFORMS)
     luck = dice.random()
     reach = int(REACH / (luck * luck + REACH_LUCK_MIN))
+    angry = felt < COMPLAINS_BELOW
+    may_go_viral = VIRAL_FROM_MS <= journey.now_ms < VIRAL_TO_MS
+    if angry and may_go_viral and not journey.diary.went_viral:
+        journey.diary.went_viral = True
+        reach = VIRAL_REACH
     said = pb.PublicPost(
         platform=platform,
         reach=reach,
@@ -163,6 +191,12 @@ def post(journey: Journey, felt: float, words: tuple[str, ...]) -> None:
         comment=dice.choice(words),
         public_post=said,
     )
+    if angry and (reach == VIRAL_REACH or journey.chance(POST_REMOVED_SHARE)):
+        journey.write(
+            retailer.SOCIAL_PUBLIC,
+            journey.now_ms + POST_REMOVED_MS,
+            public_post_removed=pb.PublicPostRemoved(platform=platform, post_id=said.post_id),
+        )
     if not journey.chance(POST_ANSWERED_SHARE):
         return
     journey.after(5 * MINUTE_MS, 10 * HOUR_MS)

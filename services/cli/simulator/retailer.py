@@ -46,6 +46,8 @@ EASE = Question("made-it-easy", pb.METRIC_CES, 1, 7)
 # The same construct asked the other way round and on another scale, as two departments with two survey tools
 # do: CES 1.0 beside 2.0.
 EFFORT = Question("how-much-effort", pb.METRIC_CES, 1, 5, pb.DIRECTION_LOWER_IS_BETTER)
+COMPARED = Question("compared-with-others", pb.METRIC_COMPARISON, -3, 3)
+WOULD_PAY = Question("would-pay-more", pb.METRIC_PREMIUM, 0, 100)
 SATISFACTION_OF_TEN = Question("satisfaction-of-ten", pb.METRIC_CSAT, 0, 10)
 STARS = Question("stars", pb.METRIC_RATING, 1, 5)
 USEFUL_OF_TEN = Question("useful-of-ten", pb.METRIC_RATING, 1, 10)
@@ -126,7 +128,8 @@ WEB_CHECKOUT = Touchpoint(
 )  # fmt: skip
 DELIVERY_PARCEL = Touchpoint(
     "delivery.parcel", pb.STAGE_DELIVERY, pb.CHANNEL_POST, _ASSISTED, 0.80, 0,
-    questions=(CSAT, NPS), sampled=0.7, answered=0.35,
+    questions=(CSAT, NPS, _dimension("brand", 0.08), _dimension("care", -0.06), COMPARED),
+    sampled=0.7, answered=0.35,
 )  # fmt: skip
 STORE_PICKUP = Touchpoint(
     "store.pickup", pb.STAGE_DELIVERY, pb.CHANNEL_STORE, _ASSISTED, 0.78, 120, 120,
@@ -138,12 +141,19 @@ PRODUCT_USE = Touchpoint(
 )  # fmt: skip
 CALL_BILLING = Touchpoint(
     "call.billing", pb.STAGE_SERVICE, pb.CHANNEL_PHONE, _ASSISTED, 0.38, 420, 300,
-    questions=(CSAT, EASE, _dimension("empathy", -0.12)),
+    # By the book: what is meant is understood, what is felt is not.
+    questions=(
+        CSAT, EASE, _dimension("empathy", -0.12),
+        _dimension("understood", 0.25), _dimension("acknowledged", -0.12),
+    ),
     asked_via=pb.CHANNEL_PHONE, sampled=0.9, answered=0.40,
 )  # fmt: skip
 CALL_SUPPORT = Touchpoint(
     "call.support", pb.STAGE_SERVICE, pb.CHANNEL_PHONE, _ASSISTED, 0.68, 480, 150,
-    questions=(CSAT, NPS, _dimension("empathy", 0.08), _dimension("speed", -0.08)),
+    questions=(
+        CSAT, NPS, _dimension("empathy", 0.08), _dimension("speed", -0.08),
+        _dimension("understood", 0.02), _dimension("acknowledged", 0.0),
+    ),
     asked_via=pb.CHANNEL_PHONE, sampled=0.8, answered=0.35,
 )  # fmt: skip
 CHAT_SUPPORT = Touchpoint(
@@ -160,7 +170,11 @@ STORE_RETURNS = Touchpoint(
 )  # fmt: skip
 LOYALTY_PROGRAM = Touchpoint(
     "loyalty.program", pb.STAGE_LOYALTY, pb.CHANNEL_APP, _SELF, 0.76, 90,
-    questions=(NPS, SATISFACTION_OF_TEN), sampled=0.6, answered=0.25,
+    questions=(
+        NPS, SATISFACTION_OF_TEN, _dimension("brand", 0.08), _dimension("care", -0.06),
+        COMPARED, WOULD_PAY,
+    ),
+    sampled=0.6, answered=0.25,
 )  # fmt: skip
 SOCIAL_PUBLIC = Touchpoint(
     "social.public", pb.STAGE_LOYALTY, pb.CHANNEL_SOCIAL, _ASSISTED, 0.6, 180, 3_600
@@ -353,13 +367,55 @@ def _jobs() -> dict[str, tuple[tuple[int, Job], ...]]:
 
 
 JOBS = _jobs()
+# Half of the staff of three stores learn to listen, in the middle of the quarter.
+COURSE = "listening"
+STORES_THAT_LEARN = ("berlin-mitte", "hamburg-station", "vienna-west")
+TRAINED = tuple(
+    staff for store in STORES if store.name in STORES_THAT_LEARN for staff in store.staff[::2]
+)
+TRAINED_FROM_MS = _midnight_ms(8, 14)
+TRAINED_ADDS = 0.16
+
+
+def job_of(staff: str, at_ms: int) -> Job:
+    return [job for from_ms, job in JOBS[staff] if from_ms <= at_ms][-1]
 
 
 def job_adds(staff: str, at_ms: int) -> float:
-    """What the job of who serves adds to what customers feel."""
-    job = [job for from_ms, job in JOBS[staff] if from_ms <= at_ms][-1]
+    """What the job of who serves, and what he or she has learnt, adds to what customers feel."""
+    job = job_of(staff, at_ms)
     adds = MAY_DECIDE_ADDS if job.job_design == MAY_DECIDE else 0.0
+    if staff in TRAINED and at_ms >= TRAINED_FROM_MS:
+        adds += TRAINED_ADDS
     return adds - NEWCOMER_COSTS if job.cohort == NEWCOMERS else adds
+
+
+@dataclass(frozen=True, slots=True)
+class Insight:
+    """What a support agent found out, and the others use from then on."""
+
+    name: str
+    staff: str
+    from_ms: int
+
+
+INSIGHTS = (
+    Insight("ask-for-the-birthday", "agent-s03", _midnight_ms(7, 9) + 10 * HOUR_MS),
+    Insight("say-when-you-call-back", "agent-s08", _midnight_ms(8, 4) + 14 * HOUR_MS),
+)
+INSIGHT_USED_SHARE = 0.3
+INSIGHT_ADDS = 0.16
+
+# Words that staff on the phone say at the start. Two of the three are wallpaper; the last one is remarked on.
+SCRIPTS = ("OK", "have_a_nice_day", "will_take_care")
+REMARKABLE_SCRIPT = SCRIPTS[-1]
+REMARKED_SHARE, REMARKABLE_REMARKED_SHARE = 0.02, 0.14
+
+# Service levels that are kept, by team: only where one judges by the book alone is it always green.
+WITHIN_SLA_SHARE = {"call.billing": 0.985, "call.support": 0.86, "chat.support": 0.96}
+WITHIN_SLA_SHARE_OF_OTHERS = 0.82
+SLA_LOOKED_AT_SHARE = 0.3
+QUALITY_LISTENED_SHARE = 0.08
 
 
 PLATFORMS = ("mastodon", "bluesky", "x", "instagram")
@@ -414,6 +470,16 @@ GOODWILL = (
     ("free_delivery", 490),
     ("flowers", 2_000),
 )
+
+# Why customers came in the end: the same issue, and for each of them another reason.
+REASONS: dict[str, tuple[str, ...]] = {
+    "parcel_late": ("present", "travelling", "waited_at_home", "second_time"),
+    "wrong_bill": ("charged_twice", "returned_item", "unreadable"),
+    "wrong_dunning": ("had_paid", "wrong_person"),
+    "product_broken": ("needed_today", "gift", "second_one"),
+    "product_fault": ("gift", "needed_today"),
+    "long_wait": ("with_children", "lunch_break"),
+}
 
 # ---------------------------------------------------------------------------- words
 

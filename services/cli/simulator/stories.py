@@ -1,7 +1,8 @@
 """The journeys that customers make: from the first advert to the last return."""
 
 from services.cli.simulator import retailer
-from services.cli.simulator.feedback import ask, notice
+from services.cli.simulator.choice import follow_up, put_before
+from services.cli.simulator.feedback import ask, assess, notice, remark
 from services.cli.simulator.journey import OPTIONS_MAX, Journey, Meeting
 from services.cli.simulator.recovery import fail, fail_and_settle, post, settle
 from services.cli.simulator.retailer import DAY_MS, HOUR_MS, MINUTE_MS, Store, Touchpoint
@@ -12,6 +13,15 @@ AWARENESS = (retailer.ADVERT_TV, retailer.ADVERT_NEWSLETTER, retailer.WEB_SEARCH
 AWARENESS_YOUNG, AWARENESS_OLD = (20, 25, 55), (50, 25, 25)
 
 # Shares of the journeys, or of those that come so far.
+STRANGER_SHARE = 0.3
+# The quarter begins with a sale on one day, for so many of all customers: it is crowded, and all are asked.
+SALE_SHARE = 0.16
+IN_STORE_SALE_SHARE = 0.7
+SALE_COSTS = -0.12
+QUEUES_IN_SALE_SHARE = 0.4
+SALE_ENDS_MS = retailer.QUARTER_START_MS + DAY_MS
+MISTAKEN_SHARE = 0.02
+LEAVES_SELF_CHECKOUT_SHARE = 0.22
 HELP_ONLY_SHARE = 0.14
 LOOKS_NO_FURTHER_SHARE = 0.10
 LEAVES_UNDECIDED_SHARE = 0.14
@@ -44,14 +54,36 @@ def travel(journey: Journey) -> None:
     if not journey.customer.known:
         journey.profile()
         journey.now_ms += MINUTE_MS
-    if journey.chance(HELP_ONLY_SHARE):
+    if journey.now_ms < SALE_ENDS_MS:
+        _buy_in_sale(journey)
+    elif journey.chance(HELP_ONLY_SHARE):
         _seek_help(journey)
     else:
         _shop(journey)
 
 
+def _buy_in_sale(journey: Journey) -> None:
+    """At once, in the store or on the web. The 90 days after it are over by the end of the quarter."""
+    cents = _price_cents(journey)
+    if journey.chance(IN_STORE_SALE_SHARE):
+        store = journey.customer.home_store
+        journey.now_ms = store.open_ms(journey.now_ms)
+        ask(
+            journey, journey.meet(retailer.STORE_ADVICE, store=store, extra=SALE_COSTS), surely=True
+        )
+        sale = journey.meet(retailer.STORE_CHECKOUT, store=store, cents=cents, extra=SALE_COSTS)
+    else:
+        sale = journey.meet(retailer.WEB_CHECKOUT, cents=cents, extra=SALE_COSTS)
+    ask(journey, sale, surely=True)
+    journey.bought_ms = sale.ended_ms
+    if journey.chance(QUEUES_IN_SALE_SHARE):
+        fail_and_settle(journey, sale, retailer.LONG_WAIT, at_once=True)
+
+
 def _shop(journey: Journey) -> None:
     young = journey.customer.generation.birth_years[0] > 1980
+    if journey.chance(STRANGER_SHARE):
+        journey.as_stranger("visitor")
     heard = journey.dice.choices(AWARENESS, AWARENESS_YOUNG if young else AWARENESS_OLD)[0]
     journey.meet(heard, attributes={"campaign": "summer-2026"})
     if journey.chance(LOOKS_NO_FURTHER_SHARE):
@@ -63,6 +95,9 @@ def _shop(journey: Journey) -> None:
     if journey.chance(LEAVES_UNDECIDED_SHARE):
         return
     journey.after(HOUR_MS, 4 * DAY_MS)
+    journey.recognised(retailer.WEB_PRODUCT_PAGE)
+    if journey.customer.reference and journey.chance(MISTAKEN_SHARE):
+        journey.mistaken(retailer.LOYALTY_PROGRAM)
     cents = _price_cents(journey)
     if journey.chance(journey.customer.generation.in_store):
         options = _buy_in_store(journey, cents)
@@ -96,12 +131,23 @@ def _buy_in_store(journey: Journey, cents: int) -> int:
         advice = journey.meet(retailer.STORE_ADVICE, store=store, device=device, options=options)
         ask(journey, advice, surely=expects)
         notice(journey, advice)
+        journey.advised = True
+        put_before(journey, retailer.STORE_ADVICE, options)
         journey.after(MINUTE_MS, 20 * MINUTE_MS)
     itself = journey.chance(journey.customer.generation.self_checkout)
+    if itself and journey.chance(LEAVES_SELF_CHECKOUT_SHARE):
+        # The machine gives up on the customer, who goes to the till.
+        journey.meet(
+            retailer.STORE_SELF_CHECKOUT, store=store, outcome=pb.OUTCOME_ABANDONED, extra=-0.3
+        )
+        journey.after(2 * MINUTE_MS, 10 * MINUTE_MS)
+        itself = False
     checkout = retailer.STORE_SELF_CHECKOUT if itself else retailer.STORE_CHECKOUT
     sale = journey.meet(checkout, store=store, cents=cents)
     ask(journey, sale)
     notice(journey, sale)
+    assess(journey, sale)
+    journey.bought_ms = sale.ended_ms
     if sale.long_wait:
         fail_and_settle(journey, sale, retailer.LONG_WAIT)
     return options
@@ -113,6 +159,7 @@ def _buy_on_the_web(journey: Journey, cents: int) -> tuple[bool, int]:
     if journey.chance(FINDER_SHARE):
         options = 2 + journey.dice.randrange(5)
         ask(journey, journey.meet(retailer.APP_PRODUCT_FINDER, options=options))
+        put_before(journey, retailer.APP_PRODUCT_FINDER, options)
         journey.after(MINUTE_MS, HOUR_MS)
     if journey.chance(ABANDONS_CHECKOUT_SHARE - journey.customer.generation.self_service / 2):
         journey.meet(retailer.WEB_CHECKOUT, outcome=pb.OUTCOME_ABANDONED, extra=-0.3)
@@ -124,6 +171,7 @@ def _buy_on_the_web(journey: Journey, cents: int) -> tuple[bool, int]:
         journey.expect_answer(retailer.WEB_CHECKOUT)
     sale = journey.meet(retailer.WEB_CHECKOUT, cents=cents)
     ask(journey, sale, surely=expects)
+    journey.bought_ms = sale.ended_ms
     if journey.chance(CLICK_AND_COLLECT_SHARE):
         _pick_up(journey)
     else:
@@ -146,6 +194,7 @@ def _deliver(journey: Journey) -> None:
         retailer.DELIVERY_PARCEL,
         took_s=(journey.now_ms - sent_ms) // 1_000,
         extra=-0.10 - 0.06 * late_days if late_days else 0.0,
+        moment_of_truth=bool(late_days),
         attributes={"carrier": journey.dice.choice(("blue-van", "night-post"))},
     )
     ask(journey, parcel)
@@ -156,7 +205,7 @@ def _deliver(journey: Journey) -> None:
 
 def _pick_up(journey: Journey) -> None:
     store = journey.customer.home_store
-    journey.expect_done_by(retailer.STORE_PICKUP, journey.now_ms + 4 * HOUR_MS, "ready")
+    journey.expect_done_by(retailer.STORE_PICKUP, journey.now_ms + 2 * DAY_MS, "ready")
     journey.after(3 * HOUR_MS, 3 * DAY_MS)
     journey.now_ms = store.open_ms(journey.now_ms)
     ask(journey, journey.meet(retailer.STORE_PICKUP, store=store))
@@ -166,12 +215,13 @@ def _pick_up(journey: Journey) -> None:
 
 
 def _live_with_it(journey: Journey, cents: int, options: int) -> None:
+    broken = False
     if journey.chance(ASKS_ABOUT_BILL_SHARE):
         journey.after(4 * DAY_MS, 20 * DAY_MS)
         _call_about_bill(journey)
     if journey.chance(USES_SHARE):
         journey.after(2 * DAY_MS, 15 * DAY_MS)
-        _use(journey)
+        broken = _use(journey)
     too_many = options > OPTIONS_MAX
     if journey.chance(RETURNS_AFTER_TOO_MANY_SHARE if too_many else RETURNS_SHARE):
         journey.after(DAY_MS, 10 * DAY_MS)
@@ -179,17 +229,20 @@ def _live_with_it(journey: Journey, cents: int, options: int) -> None:
     if journey.customer.reference and journey.chance(LOYALTY_SHARE):
         journey.after(DAY_MS, 8 * DAY_MS)
         _collect_points(journey)
+    follow_up(journey, retailer.PRODUCT_USE, broken=broken)
     if journey.customer.memories[-1] > DELIGHTED_ABOVE and journey.chance(REMARK_SHARE):
         journey.after(HOUR_MS, DAY_MS)
         post(journey, 0.9, retailer.DELIGHTED_POSTS)
 
 
-def _use(journey: Journey) -> None:
+def _use(journey: Journey) -> bool:
+    """Whether it broke."""
     broken, faulty = journey.chance(BROKEN_SHARE), journey.chance(FAULTY_SHARE)
     use = journey.meet(
         retailer.PRODUCT_USE,
         outcome=pb.OUTCOME_FAILED if broken else pb.OUTCOME_COMPLETED,
         extra=-0.5 if broken else -0.2 if faulty else 0.0,
+        moment_of_truth=broken,
     )
     ask(journey, use)
     if broken or faulty:
@@ -198,6 +251,7 @@ def _use(journey: Journey) -> None:
         if journey.chance(ASKS_FOR_HELP_SHARE):
             _seek_help(journey)
         settle(journey, use, issue, failure_id)
+    return broken
 
 
 def _send_back(journey: Journey, cents: int) -> None:
@@ -214,6 +268,7 @@ def _send_back(journey: Journey, cents: int) -> None:
 
 def _give_back(journey: Journey, touchpoint: Touchpoint, cents: int, store: Store | None) -> None:
     meeting = journey.meet(touchpoint, store=store, outcome=pb.OUTCOME_RETURNED, cents=-cents)
+    journey.given_back = True
     ask(journey, meeting)
 
 
@@ -236,7 +291,9 @@ def _seek_help(journey: Journey) -> None:
             (pb.OUTCOME_RESOLVED, pb.OUTCOME_TRANSFERRED, pb.OUTCOME_ABANDONED), (78, 14, 8)
         )[0]
         extra = 0.0 if outcome == pb.OUTCOME_RESOLVED else -0.25
-        ask(journey, journey.meet(retailer.CHAT_SUPPORT, outcome=outcome, extra=extra))
+        chat = journey.meet(retailer.CHAT_SUPPORT, outcome=outcome, extra=extra)
+        ask(journey, chat)
+        assess(journey, chat)
         if outcome != pb.OUTCOME_TRANSFERRED:
             return
         journey.now_ms += MINUTE_MS
@@ -271,13 +328,31 @@ def _call(
         journey.now_ms += (24 + opens) * HOUR_MS - of_day_ms + of_day_ms % HOUR_MS
     journey.expect_within(touchpoint, retailer.CALL_WITHIN_S[touchpoint.name])
     solved = journey.chance(resolved)
+    insights = [each for each in retailer.INSIGHTS if each.from_ms < journey.now_ms]
+    used = None
+    if touchpoint is retailer.CALL_SUPPORT and insights:
+        used = journey.dice.choice(insights)
+        used = used if journey.chance(retailer.INSIGHT_USED_SHARE) else None
+    script = journey.dice.choice(retailer.SCRIPTS)
     call = journey.meet(
         touchpoint,
         outcome=pb.OUTCOME_RESOLVED if solved else pb.OUTCOME_FAILED,
-        extra=extra if solved else extra - 0.2,
+        extra=(extra if solved else extra - 0.2) + (retailer.INSIGHT_ADDS if used else 0.0),
+        script=script,
     )
+    if used:
+        applied = pb.Insight(
+            insight_id=used.name,
+            step=pb.INSIGHT_STEP_APPLIED,
+            about=pb.EventReference(event_id=call.event_id),
+        )
+        journey.write(touchpoint, journey.now_ms, staff=call.staff, insight=applied)
     ask(journey, call)
     notice(journey, call)
+    assess(journey, call)
+    remarkable = script == retailer.REMARKABLE_SCRIPT
+    share = retailer.REMARKABLE_REMARKED_SHARE if remarkable else retailer.REMARKED_SHARE
+    remark(journey, call, share)
     if call.long_wait:
         fail_and_settle(journey, call, retailer.LONG_WAIT)
     return call

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from services.chassis.errors import Exhausted, Malformed, Unavailable
 from services.chassis.postgres import Pool
+from services.scoring.alerts import overdue
 from services.scoring.alerts.judgement import Delta, Moment
 from services.scoring.alerts.rule import COUNTS, FILTERS, GROUPS, Rule
 from services.scoring.score_query import like
@@ -156,7 +157,12 @@ class Points:
                 raise Malformed(
                     "a count that this release knows", field=f"rule.{field}", got=repr(count)
                 )
-        by_request = rule.message.dated_by == pb.ALERT_DATED_BY_REQUEST
+        if COUNTS[rule.message.part][0] == overdue.FACTS:
+            dated: str | None = overdue.DATED.format(seconds=int(rule.grace.total_seconds()))
+        elif rule.message.dated_by == pb.ALERT_DATED_BY_REQUEST:
+            dated = BY_REQUEST
+        else:
+            dated = None
         group = GROUPS[rule.message.group_by]
         only = [getattr(rule.message, name) for name in FILTERS]
         fine = group in FINE or any(
@@ -165,7 +171,7 @@ class Points:
         rows = await self._pool.fetch(
             _statement(
                 *(rule.message.part, rule.message.whole, group, rule.period_days),
-                by_request=by_request,
+                dated=dated,
                 fine=fine,
             ),
             tenant,
@@ -174,7 +180,7 @@ class Points:
             like(rule.message.touchpoint_glob),
             only,
             CELLS_MAX + 1,
-            0 if by_request else moments[0].position,
+            0 if dated else moments[0].position,
             timeout=seconds,
         )
         if len(rows) > CELLS_MAX:
@@ -193,14 +199,17 @@ class Points:
 
 @lru_cache(maxsize=256)
 def _statement(
-    part: str, whole: str, group: str, period_days: int, *, by_request: bool, fine: bool
+    part: str, whole: str, group: str, period_days: int, *, dated: str | None, fine: bool
 ) -> str:
-    """fine: groups or filters are needed that only the facts and rollup_day have."""
+    """dated: other rows than facts by their own day, which no rollup has.
+
+    fine: groups or filters are needed that only the facts and rollup_day have.
+    """
     table, part_sql = COUNTS[part]
     wanted = "day >= $3 AND touchpoint LIKE $4" + "".join(
         f" AND (($5::text[])[{nth}] = '' OR {name} = ($5::text[])[{nth}])"
         for nth, name in enumerate(FILTERS, start=1)
-        if fine or name not in FINE
+        if fine or dated or name not in FINE
     )
     shared = {
         "group": "'all'::text" if group == "all" else group,
@@ -215,8 +224,8 @@ def _statement(
     )
     return CHANGES.format(
         **shared,
-        dated=(BY_REQUEST if by_request else BY_OCCURRED).format(table=table),
+        dated=(dated or BY_OCCURRED).format(table=table),
         part=part_sql,
         whole=COUNTS[whole][1],
-        before="" if by_request else before,
+        before="" if dated else before,
     )

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from services.chassis.errors import Malformed
+from services.scoring.alerts import overdue
 from services.scoring.alerts.chart import Direction
 from services.scoring.alerts.ewma import WEIGHT, WIDTH, Ewma
 from services.scoring.alerts.p_chart import SIGMAS, TAIL, Limits, PChart
@@ -36,7 +37,7 @@ COUNTS = {
     for metric in METRICS
     for name, each in metric.sums.items()
     if each.type == "bigint"
-}
+} | overdue.COUNTS
 # Column of a fact; all is no column.
 GROUPS: Mapping[int, str] = {
     pb.ALERT_GROUP_BY_TOUCHPOINT: "touchpoint",
@@ -139,6 +140,8 @@ def checked(given: pb.AlertRule) -> pb.AlertRule:
     _check_center(rule)
     if not 0 <= rule.grace.ToSeconds() <= GRACE_DAYS_MAX * 86_400 or rule.grace.nanos:
         raise _malformed("grace", f"0 to {GRACE_DAYS_MAX} days in whole seconds", "another time")
+    if COUNTS[rule.part][0] == overdue.FACTS and not rule.grace.ToSeconds():
+        raise _malformed("grace", "the time within which a failure is to be put right", "none")
     if not 0 <= rule.false_discovery_rate < 1:
         raise _malformed("false_discovery_rate", "0 to below 1", f"{rule.false_discovery_rate:g}")
     return rule

@@ -1,8 +1,9 @@
-"""Facts that are made of several facts of one customer: the registry, and the moments that their sums use.
+"""Facts that are made of several facts of one person: the registry, and the moments that they and sums use.
 
 They are queries over fact tables. Everything about the tables that they read is in the question, so that they
-are exact as of any position, like scores. No rollup has them: another fact of the customer, or the passing of
-time, changes what they say. So they are worked out at the question, and are views in schema bi.
+are exact as of any position, like scores. No rollup has them: another fact of the person, a reference that
+turns out to be the same person's, or the passing of time changes what they say. So they are worked out at the
+question, and are views in schema bi.
 """
 
 from collections.abc import Iterable

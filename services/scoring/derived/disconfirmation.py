@@ -1,6 +1,6 @@
 """Expectation and experience: was what a customer got as good as what the customer expected (Oliver 1980)?
 
-One row for each answer that an expectation stands against. They belong together when customer, touchpoint,
+One row for each answer that an expectation stands against. They belong together when person, touchpoint,
 kind of answer, dimension and scale are the same, and when an expectation about one journey meets an answer
 about that journey. Of several expectations the last one counts that was stated before the experience: before
 the customer's last interaction at the touchpoint that the answer can be about, or, where none was recorded,
@@ -11,48 +11,56 @@ decimals before they are added. Difference scores are disputed (Cronin and Taylo
 a rising expectation, so what was perceived stands beside on its own.
 """
 
+from services.scoring.identity import WITH_PEOPLE
 from services.scoring.metric import Column, Derived, Sum, mean, share
 
-SQL = """
-WITH expectation AS (
-  SELECT f.*
+SQL = f"""
+{WITH_PEOPLE}, expectation AS MATERIALIZED (
+  -- A row for each reference that an answer may come under.
+  SELECT f.*, coalesce(p.known_as, ARRAY[f.customer]) AS known_as,
+         unnest(coalesce(p.known_as, ARRAY[f.customer])) AS reference
     FROM fact_expectation f
+    LEFT JOIN people p ON p.customer = f.customer
    WHERE f.tenant = $1 AND f.from_position <= $2 AND (f.to_position IS NULL OR f.to_position > $2)
      AND f.customer IS NOT NULL AND f.metric IS NOT NULL
-), answer AS (
-  SELECT f.*, coalesce(
-           (SELECT max(i.occurred_at)
-              FROM fact_interaction i
-             WHERE i.tenant = f.tenant AND i.customer = f.customer AND i.touchpoint = f.touchpoint
-               AND i.occurred_at <= f.occurred_at
-               AND (i.correlation_id = f.correlation_id
-                    OR i.correlation_id IS NULL OR f.correlation_id IS NULL)
-               AND i.from_position <= $2 AND (i.to_position IS NULL OR i.to_position > $2)),
-           f.occurred_at) AS experienced_at
+), answer AS MATERIALIZED (
+  SELECT f.*
     FROM fact_feedback f
    WHERE f.tenant = $1 AND f.from_position <= $2 AND (f.to_position IS NULL OR f.to_position > $2)
-     AND f.customer IN (SELECT customer FROM expectation) AND f.metric IS NOT NULL
+     AND f.customer = ANY (ARRAY(SELECT reference FROM expectation)) AND f.metric IS NOT NULL
+), compared AS (
+  SELECT a.*, e.event_position AS expectation_position, e.occurred_at AS expected_at, e.value AS expected,
+         coalesce(
+           (SELECT max(i.occurred_at)
+              FROM fact_interaction i
+             WHERE i.tenant = a.tenant AND i.customer = ANY (e.known_as) AND i.touchpoint = a.touchpoint
+               AND i.occurred_at <= a.occurred_at
+               AND (i.correlation_id = a.correlation_id
+                    OR i.correlation_id IS NULL OR a.correlation_id IS NULL)
+               AND i.from_position <= $2 AND (i.to_position IS NULL OR i.to_position > $2)),
+           a.occurred_at) AS experienced_at
+    FROM answer a
+    JOIN expectation e ON e.reference = a.customer AND e.touchpoint = a.touchpoint AND e.metric = a.metric
+                      AND e.dimension IS NOT DISTINCT FROM a.dimension
+                      AND e.scale_min = a.scale_min AND e.scale_max = a.scale_max
+                      AND e.higher_is_better = a.higher_is_better
+                      AND (e.correlation_id IS NULL OR e.correlation_id = a.correlation_id)
 )
-SELECT DISTINCT ON (a.event_position, a.signal_index)
-       a.tenant, a.event_position, a.occurred_at, a.occurred_date, a.reporting_date, a.touchpoint, a.stage,
-       a.channel, a.service_mode, a.store, a.source, a.staff, a.customer, a.correlation_id,
-       a.signal_index, e.event_position AS expectation_position, a.experienced_at, a.metric, a.dimension,
-       e.value AS expected, a.value AS perceived, a.scale_min, a.scale_max, a.higher_is_better,
-       round(100 * CASE WHEN a.higher_is_better THEN a.value - e.value ELSE e.value - a.value END
-                 / (a.scale_max - a.scale_min), 6) AS gap,
-       round(100 * CASE WHEN a.higher_is_better THEN a.value - a.scale_min ELSE a.scale_max - a.value END
-                 / (a.scale_max - a.scale_min), 6) AS perceived_points,
-       CASE WHEN a.higher_is_better THEN a.value >= e.value ELSE a.value <= e.value END AS met,
-       CASE WHEN a.higher_is_better THEN a.value > e.value ELSE a.value < e.value END AS exceeded
-  FROM answer a
-  JOIN expectation e ON e.customer = a.customer AND e.touchpoint = a.touchpoint AND e.metric = a.metric
-                    AND e.dimension IS NOT DISTINCT FROM a.dimension
-                    AND e.scale_min = a.scale_min AND e.scale_max = a.scale_max
-                    AND e.higher_is_better = a.higher_is_better
-                    AND (e.correlation_id IS NULL OR e.correlation_id = a.correlation_id)
-                    AND e.occurred_at < a.experienced_at
- ORDER BY a.event_position, a.signal_index, e.occurred_at DESC, e.event_position DESC
-"""
+SELECT DISTINCT ON (event_position, signal_index)
+       tenant, event_position, occurred_at, occurred_date, reporting_date, touchpoint, stage, channel,
+       service_mode, store, source, staff, customer, correlation_id,
+       signal_index, expectation_position, experienced_at, metric, dimension, expected, value AS perceived,
+       scale_min, scale_max, higher_is_better,
+       round(100 * CASE WHEN higher_is_better THEN value - expected ELSE expected - value END
+                 / (scale_max - scale_min), 6) AS gap,
+       round(100 * CASE WHEN higher_is_better THEN value - scale_min ELSE scale_max - value END
+                 / (scale_max - scale_min), 6) AS perceived_points,
+       CASE WHEN higher_is_better THEN value >= expected ELSE value <= expected END AS met,
+       CASE WHEN higher_is_better THEN value > expected ELSE value < expected END AS exceeded
+  FROM compared
+ WHERE expected_at < experienced_at
+ ORDER BY event_position, signal_index, expected_at DESC, expectation_position DESC
+"""  # noqa: S608  # a literal
 # Answers about one dimension are no answers about the whole, as in the other metrics.
 WHOLE = "dimension IS NULL"
 

@@ -1,9 +1,9 @@
 """First-contact resolution in both usual definitions, which differ widely on real tickets, with censoring.
 
 A contact is an interaction at the stage service of a customer whom the source names. Contacts of one
-customer about one issue (the same correlation id; where there is none, the same touchpoint) are one episode
-while each comes within seven days of the one before. One row for each episode, with what its first contact
-says.
+person, under whatever reference, about one issue (the same correlation id; where there is none, the same
+touchpoint) are one episode while each comes within seven days of the one before. One row for each episode,
+with what its first contact says.
 
 * No repeat contact: episodes without a second contact, among all.
 * Resolution: episodes without transfer and without a contact after the one that solved it, among those that
@@ -15,26 +15,28 @@ it is pending. To count those that have failed already, and leave out those that
 the last week.
 """
 
+from services.scoring.identity import WITH_PEOPLE
 from services.scoring.metric import Column, Derived, Sum, share
 
 # The usual window. In hours: days would change with the session's zone where clocks are put forward.
 WINDOW = "interval '168 hours'"
 
 SQL = f"""
-WITH contact AS (
-  SELECT f.*, f.outcome IN ('resolved', 'completed') AS solved,
+{WITH_PEOPLE}, contact AS (
+  SELECT f.*, coalesce(p.person, f.customer) AS person, f.outcome IN ('resolved', 'completed') AS solved,
          CASE WHEN f.correlation_id IS NULL THEN f.touchpoint END AS touchpoint_of_issue
     FROM fact_interaction f
+    LEFT JOIN people p ON p.customer = f.customer
    WHERE f.tenant = $1 AND f.from_position <= $2 AND (f.to_position IS NULL OR f.to_position > $2)
      AND f.customer IS NOT NULL AND f.stage = 'service'
 ), ordered AS (
   SELECT *, row_number() OVER issue AS place,
          (occurred_at < lag(occurred_at) OVER issue + {WINDOW}) IS NOT TRUE AS is_first
     FROM contact
-  WINDOW issue AS (PARTITION BY customer, correlation_id, touchpoint_of_issue
+  WINDOW issue AS (PARTITION BY person, correlation_id, touchpoint_of_issue
                        ORDER BY occurred_at, event_position)
 ), numbered AS (
-  SELECT *, count(*) FILTER (WHERE is_first) OVER (PARTITION BY customer, correlation_id, touchpoint_of_issue
+  SELECT *, count(*) FILTER (WHERE is_first) OVER (PARTITION BY person, correlation_id, touchpoint_of_issue
                                                        ORDER BY place) AS episode
     FROM ordered
 ), told AS (
@@ -44,7 +46,7 @@ WITH contact AS (
          min(place) FILTER (WHERE solved) OVER whole < max(place) OVER whole AS reopened,
          count(*) FILTER (WHERE outcome = 'transferred') OVER whole AS transfers
     FROM numbered
-  WINDOW whole AS (PARTITION BY customer, correlation_id, touchpoint_of_issue, episode)
+  WINDOW whole AS (PARTITION BY person, correlation_id, touchpoint_of_issue, episode)
 )
 SELECT tenant, event_position, occurred_at, occurred_date, reporting_date, touchpoint, stage, channel,
        service_mode, store, source, staff, customer, correlation_id,
@@ -72,7 +74,7 @@ first_contact = Derived(
         ),
         "transfers": Column("bigint", "Contacts that ended with a transfer."),
     },
-    meaning="A service episode: contacts of one customer about one issue, with its first contact.",
+    meaning="A service episode: contacts of one person about one issue, with its first contact.",
     sums={
         "episodes": Sum(
             f"count(*) FILTER (WHERE {SETTLED})",

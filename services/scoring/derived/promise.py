@@ -1,16 +1,18 @@
 """Promises with a moment: was what a customer was told to expect by then done by then?
 
 One row for each expectation with a moment (due_at) or a time from when it was stated (within_seconds). It is
-fulfilled by the customer's first interaction at its touchpoint from when it was stated on, about the same
+fulfilled by the person's first interaction at its touchpoint from when it was stated on, about the same
 journey where the expectation names one, that did not end abandoned, transferred, failed or returned.
 
 A promise counts once its moment has passed by the horizon; until then it is pending, even if it is fulfilled
 already: to count those that were fulfilled early, and leave out those that are still open, would flatter.
 """
 
+from services.scoring.identity import WITH_PEOPLE
 from services.scoring.metric import Column, Derived, Sum, share
 
-SQL = """
+SQL = f"""
+{WITH_PEOPLE}
 SELECT f.tenant, f.event_position, f.occurred_at, f.occurred_date, f.reporting_date, f.touchpoint, f.stage,
        f.channel, f.service_mode, f.store, f.source, f.staff, f.customer, f.correlation_id,
        f.basis, f.dimension,
@@ -18,10 +20,12 @@ SELECT f.tenant, f.event_position, f.occurred_at, f.occurred_date, f.reporting_d
                 f.occurred_at + make_interval(secs => f.within_seconds::double precision)) AS due_at,
        done.at AS fulfilled_at
   FROM fact_expectation f
+  LEFT JOIN people p ON p.customer = f.customer
  CROSS JOIN LATERAL (
    SELECT min(i.occurred_at) AS at
      FROM fact_interaction i
-    WHERE i.tenant = f.tenant AND i.customer = f.customer AND i.touchpoint = f.touchpoint
+    WHERE i.tenant = f.tenant AND i.customer = ANY (coalesce(p.known_as, ARRAY[f.customer]))
+      AND i.touchpoint = f.touchpoint
       AND i.occurred_at >= f.occurred_at
       AND (f.correlation_id IS NULL OR i.correlation_id = f.correlation_id)
       AND i.outcome NOT IN ('abandoned', 'transferred', 'failed', 'returned')
@@ -30,7 +34,7 @@ SELECT f.tenant, f.event_position, f.occurred_at, f.occurred_date, f.reporting_d
  WHERE f.tenant = $1 AND f.from_position <= $2 AND (f.to_position IS NULL OR f.to_position > $2)
    AND f.customer IS NOT NULL
    AND (f.due_at IS NOT NULL OR f.within_seconds IS NOT NULL)
-"""
+"""  # noqa: S608  # a literal
 
 promise = Derived(
     name="promise",

@@ -107,7 +107,7 @@ CREATE TABLE dim_service_standard (
 COMMENT ON TABLE dim_service_standard IS 'The mean answers that the owner of a touchpoint declares to reach, as the catalogue says now.';
 COMMENT ON COLUMN dim_service_standard.tenant IS 'Who it belongs to.';
 COMMENT ON COLUMN dim_service_standard.touchpoint IS 'The touchpoint.';
-COMMENT ON COLUMN dim_service_standard.metric IS 'csat, nps, ces, rating, thumbs or sentiment.';
+COMMENT ON COLUMN dim_service_standard.metric IS 'csat, nps, ces, rating, thumbs, sentiment, comparison or premium.';
 COMMENT ON COLUMN dim_service_standard.dimension IS 'What is judged; overall is the whole.';
 COMMENT ON COLUMN dim_service_standard.value IS 'The mean answer, exact, on its own scale.';
 COMMENT ON COLUMN dim_service_standard.scale_min IS 'The scale''s lowest answer.';
@@ -144,13 +144,47 @@ CREATE TABLE dim_generation (
     birth_year_to   integer,
     CONSTRAINT dim_generation_pkey PRIMARY KEY (generation)
 );
-COMMENT ON TABLE dim_generation IS 'Generations by year of birth. A customer whose band of years lies in two of them is unspecified.';
+COMMENT ON TABLE dim_generation IS 'Generations by year of birth, by today''s rule, which all rollups keep: how boundaries changed is in dim_generation_rule. A customer whose band of years lies in two of them is unspecified.';
 COMMENT ON COLUMN dim_generation.generation IS 'Its name.';
 COMMENT ON COLUMN dim_generation.birth_year_from IS 'First year of birth.';
 COMMENT ON COLUMN dim_generation.birth_year_to IS 'Last year of birth.';
 INSERT INTO dim_generation VALUES
     ('unspecified', NULL, NULL), ('greatest', 1900, 1927), ('silent', 1928, 1945), ('boomer', 1946, 1964),
     ('x', 1965, 1980), ('millennial', 1981, 1996), ('z', 1997, 2012), ('alpha', 2013, 2100);
+
+-- Where generations begin and end is agreed, and was agreed anew. Rule 1: Pew Research Center (3 September 2015),
+-- "The Whys and Hows of Generations Research", which left those born after 1997 without a name. Rule 2: Pew
+-- Research Center (17 January 2019), as in dim_generation. The others are named by common use.
+CREATE TABLE dim_generation_rule (
+    generation      text        NOT NULL,
+    rule_version    integer     NOT NULL,
+    birth_year_from integer     NOT NULL,
+    birth_year_to   integer     NOT NULL,
+    valid_from      timestamptz NOT NULL,
+    valid_to        timestamptz,
+    CONSTRAINT dim_generation_rule_pkey PRIMARY KEY (rule_version, generation),
+    CONSTRAINT dim_generation_rule_generation_fkey FOREIGN KEY (generation)
+        REFERENCES dim_generation (generation) NOT ENFORCED
+);
+COMMENT ON TABLE dim_generation_rule IS 'Generations by year of birth, by each rule that was ever valid. Join on the time of a fact.';
+COMMENT ON COLUMN dim_generation_rule.generation IS 'Its name: a key of dim_generation.';
+COMMENT ON COLUMN dim_generation_rule.rule_version IS '1, 2 and so on; the last one is that of dim_generation.';
+COMMENT ON COLUMN dim_generation_rule.birth_year_from IS 'First year of birth.';
+COMMENT ON COLUMN dim_generation_rule.birth_year_to IS 'Last year of birth.';
+COMMENT ON COLUMN dim_generation_rule.valid_from IS 'The rule is valid from this moment on; no event occurs before the first.';
+COMMENT ON COLUMN dim_generation_rule.valid_to IS 'Up to, not including, this moment; NULL while it is valid.';
+INSERT INTO dim_generation_rule
+SELECT generation, rule_version, birth_year_from, birth_year_to, valid_from, valid_to
+  FROM (VALUES
+      (1, timestamptz '1900-01-01T00:00:00Z', timestamptz '2019-01-17T00:00:00Z'),
+      (2, timestamptz '2019-01-17T00:00:00Z', NULL)
+  ) AS rule (rule_version, valid_from, valid_to)
+  JOIN (VALUES
+      (1, 'greatest', 1900, 1927), (1, 'silent', 1928, 1945), (1, 'boomer', 1946, 1964), (1, 'x', 1965, 1980),
+      (1, 'millennial', 1981, 1997), (1, 'z', 1998, 2012), (1, 'alpha', 2013, 2100),
+      (2, 'greatest', 1900, 1927), (2, 'silent', 1928, 1945), (2, 'boomer', 1946, 1964), (2, 'x', 1965, 1980),
+      (2, 'millennial', 1981, 1996), (2, 'z', 1997, 2012), (2, 'alpha', 2013, 2100)
+  ) AS said (rule_version, generation, birth_year_from, birth_year_to) USING (rule_version);
 
 CREATE TABLE dim_customer (
     tenant          text        NOT NULL,
@@ -214,10 +248,10 @@ CREATE TABLE dim_formula (
     CONSTRAINT dim_formula_pkey PRIMARY KEY (formula, version, name)
 );
 COMMENT ON TABLE dim_formula IS 'The formulas that the columns of rollups and views come from.';
-COMMENT ON COLUMN dim_formula.formula IS 'Name of the metric.';
+COMMENT ON COLUMN dim_formula.formula IS 'Name of the metric or figure.';
 COMMENT ON COLUMN dim_formula.version IS 'Its version; another meaning has another.';
 COMMENT ON COLUMN dim_formula.name IS 'The column.';
-COMMENT ON COLUMN dim_formula.kind IS 'sum: can be added up; score: can not.';
+COMMENT ON COLUMN dim_formula.kind IS 'sum: can be added up; score: can not; figure: a column of the view that is named as the formula.';
 COMMENT ON COLUMN dim_formula.meaning IS 'What it means.';
 
 -- Lineage: which events there are, and where each one stands.
@@ -276,6 +310,39 @@ COMMENT ON COLUMN parked_event.tenant IS 'Who it belongs to.';
 COMMENT ON COLUMN parked_event.position IS 'Position of the event.';
 COMMENT ON COLUMN parked_event.reason IS 'What could not be read or stored.';
 
+-- What was decided about recovery cases. Decisions are never amended: one is known from its position on.
+CREATE TABLE case_decision (
+    tenant           text        NOT NULL,
+    position         bigint      NOT NULL,
+    case_id          text        NOT NULL,
+    decision         text        NOT NULL,
+    decided_at       timestamptz NOT NULL,
+    touchpoint       text,
+    customer         text,
+    correlation_id   text,
+    severity         text,
+    failure_source   text,
+    failure_event_id text,
+    result           text,
+    reason           text,
+    CONSTRAINT case_decision_pkey PRIMARY KEY (tenant, position),
+    CONSTRAINT case_decision_event_fkey FOREIGN KEY (tenant, position) REFERENCES event (tenant, position) NOT ENFORCED
+);
+COMMENT ON TABLE case_decision IS 'What was decided about recovery cases, in the order of positions.';
+COMMENT ON COLUMN case_decision.tenant IS 'Who it belongs to.';
+COMMENT ON COLUMN case_decision.position IS 'Position of the decision.';
+COMMENT ON COLUMN case_decision.case_id IS 'The case.';
+COMMENT ON COLUMN case_decision.decision IS 'opened, acknowledged, remedied, goodwill_given, closed or reopened.';
+COMMENT ON COLUMN case_decision.decided_at IS 'When, on the clock of the service that decides.';
+COMMENT ON COLUMN case_decision.touchpoint IS 'Where the company failed; only of an opening, here and below to failure_event_id.';
+COMMENT ON COLUMN case_decision.customer IS 'The customer''s pseudonym, if known.';
+COMMENT ON COLUMN case_decision.correlation_id IS 'What ties the events of the episode together.';
+COMMENT ON COLUMN case_decision.severity IS 'minor, major, critical or unspecified.';
+COMMENT ON COLUMN case_decision.failure_source IS 'Source of the event that told of the failure, if any.';
+COMMENT ON COLUMN case_decision.failure_event_id IS 'Event id of the event that told of the failure, if any.';
+COMMENT ON COLUMN case_decision.result IS 'accepted, refused or no_answer; only of a closing, if the customer said so.';
+COMMENT ON COLUMN case_decision.reason IS 'Why it was closed or reopened, a word; only where it was said.';
+
 -- Facts. An event's fact is known from from_position (its own position, or that of the correction that says
 -- it) up to, not including, to_position (that of the amendment that ended it). The facts as known at position
 -- P are those with from_position <= P and (to_position IS NULL OR to_position > P). Table fact is only here for
@@ -307,6 +374,8 @@ CREATE TABLE fact_interaction (
     amount          numeric(21, 6),
     currency        text,
     options_presented bigint,
+    script          text,
+    moment_of_truth boolean NOT NULL,
     CONSTRAINT fact_interaction_pkey PRIMARY KEY (tenant, from_position, event_position)
 );
 COMMENT ON TABLE fact_interaction IS 'Customer and company met. Current rows have to_position NULL.';
@@ -316,6 +385,8 @@ COMMENT ON COLUMN fact_interaction.wait_seconds IS 'How long the customer waited
 COMMENT ON COLUMN fact_interaction.amount IS 'What was paid, exact; negative when money went back.';
 COMMENT ON COLUMN fact_interaction.currency IS 'ISO 4217 code of amount.';
 COMMENT ON COLUMN fact_interaction.options_presented IS 'How many options the customer was shown.';
+COMMENT ON COLUMN fact_interaction.script IS 'The variant of words or procedure that staff followed.';
+COMMENT ON COLUMN fact_interaction.moment_of_truth IS 'The source marks it as a moment that decides what the customer thinks of the company.';
 
 CREATE TABLE fact_feedback_request (
     LIKE fact,
@@ -342,13 +413,15 @@ CREATE TABLE fact_feedback (
     dimension       text,
     question        text,
     model           text,
+    about_source    text,
+    about_event_id  text,
     CONSTRAINT fact_feedback_pkey PRIMARY KEY (tenant, from_position, event_position, signal_index)
 );
 COMMENT ON TABLE fact_feedback IS 'Feedback, one row for each measured answer in it; feedback in words alone has one row without metric. Current rows have to_position NULL.';
 COMMENT ON COLUMN fact_feedback.signal_index IS '0 for the first row of a feedback, so that counting these counts feedback.';
 COMMENT ON COLUMN fact_feedback.kind IS 'comment, complaint, compliment or unspecified.';
 COMMENT ON COLUMN fact_feedback.request_id IS 'Event id of the request that it answers.';
-COMMENT ON COLUMN fact_feedback.metric IS 'csat, nps, ces, rating, thumbs or sentiment.';
+COMMENT ON COLUMN fact_feedback.metric IS 'csat, nps, ces, rating, thumbs, sentiment, comparison or premium.';
 COMMENT ON COLUMN fact_feedback.value IS 'The answer, exact, on its own scale.';
 COMMENT ON COLUMN fact_feedback.scale_min IS 'The scale''s lowest answer.';
 COMMENT ON COLUMN fact_feedback.scale_max IS 'The scale''s highest answer.';
@@ -356,6 +429,8 @@ COMMENT ON COLUMN fact_feedback.higher_is_better IS 'Which end of the scale is g
 COMMENT ON COLUMN fact_feedback.dimension IS 'What was judged; NULL is the whole.';
 COMMENT ON COLUMN fact_feedback.question IS 'The question''s id.';
 COMMENT ON COLUMN fact_feedback.model IS 'The model that read a sentiment, with its version.';
+COMMENT ON COLUMN fact_feedback.about_source IS 'The source of the interaction that it is about; NULL where the feedback names none.';
+COMMENT ON COLUMN fact_feedback.about_event_id IS 'The source''s id of the interaction that it is about.';
 
 CREATE TABLE fact_expectation (
     LIKE fact,
@@ -373,7 +448,7 @@ CREATE TABLE fact_expectation (
 COMMENT ON TABLE fact_expectation IS 'What a customer expects or was promised. Current rows have to_position NULL.';
 COMMENT ON COLUMN fact_expectation.basis IS 'survey, promise, sla or unspecified.';
 COMMENT ON COLUMN fact_expectation.dimension IS 'What is expected; NULL is the whole.';
-COMMENT ON COLUMN fact_expectation.metric IS 'Kind of the expected answer: csat, nps, ces, rating, thumbs or sentiment.';
+COMMENT ON COLUMN fact_expectation.metric IS 'Kind of the expected answer: csat, nps, ces, rating, thumbs, sentiment, comparison or premium.';
 COMMENT ON COLUMN fact_expectation.value IS 'The expected answer, exact, on its own scale.';
 COMMENT ON COLUMN fact_expectation.scale_min IS 'The scale''s lowest answer.';
 COMMENT ON COLUMN fact_expectation.scale_max IS 'The scale''s highest answer.';
@@ -464,6 +539,174 @@ COMMENT ON TABLE fact_staff_profile IS 'Where a member of staff works from occur
 COMMENT ON COLUMN fact_staff_profile.staff_group IS 'Team or department.';
 COMMENT ON COLUMN fact_staff_profile.cohort IS 'Those who began together.';
 COMMENT ON COLUMN fact_staff_profile.job_design IS 'Variant of the job''s design.';
+
+CREATE TABLE fact_assessment (
+    LIKE fact,
+    signal_index    integer NOT NULL,
+    assessor        text NOT NULL,
+    within_sla      boolean,
+    metric          text,
+    value           numeric(21, 6),
+    scale_min       numeric(21, 6),
+    scale_max       numeric(21, 6),
+    higher_is_better boolean,
+    dimension       text,
+    about_source    text,
+    about_event_id  text,
+    CONSTRAINT fact_assessment_pkey PRIMARY KEY (tenant, from_position, event_position, signal_index)
+);
+COMMENT ON TABLE fact_assessment IS 'Somebody other than the customer judged the work, one row for each measured answer; one without any has one row without metric. Current rows have to_position NULL.';
+COMMENT ON COLUMN fact_assessment.signal_index IS '0 for the first row of an assessment, so that counting these counts assessments.';
+COMMENT ON COLUMN fact_assessment.assessor IS 'quality, supervisor, system or another word.';
+COMMENT ON COLUMN fact_assessment.within_sla IS 'The service level was kept; NULL when nobody looked.';
+COMMENT ON COLUMN fact_assessment.metric IS 'csat, nps, ces, rating, thumbs, sentiment, comparison or premium.';
+COMMENT ON COLUMN fact_assessment.value IS 'The answer, exact, on its own scale.';
+COMMENT ON COLUMN fact_assessment.scale_min IS 'The scale''s lowest answer.';
+COMMENT ON COLUMN fact_assessment.scale_max IS 'The scale''s highest answer.';
+COMMENT ON COLUMN fact_assessment.higher_is_better IS 'Which end of the scale is good.';
+COMMENT ON COLUMN fact_assessment.dimension IS 'What was judged; NULL is the whole.';
+COMMENT ON COLUMN fact_assessment.about_source IS 'The source of the interaction that it is about; NULL where none is named.';
+COMMENT ON COLUMN fact_assessment.about_event_id IS 'The source''s id of the interaction that it is about.';
+
+CREATE TABLE fact_reason (
+    LIKE fact,
+    issue_code      text NOT NULL,
+    reason_code     text NOT NULL,
+    CONSTRAINT fact_reason_pkey PRIMARY KEY (tenant, from_position, event_position)
+);
+COMMENT ON TABLE fact_reason IS 'Why a customer came, in the end. Current rows have to_position NULL.';
+COMMENT ON COLUMN fact_reason.issue_code IS 'The source''s code of the issue.';
+COMMENT ON COLUMN fact_reason.reason_code IS 'The source''s code of the reason behind it.';
+
+CREATE TABLE fact_insight (
+    LIKE fact,
+    insight_id      text NOT NULL,
+    step            text NOT NULL,
+    about_source    text,
+    about_event_id  text,
+    CONSTRAINT fact_insight_pkey PRIMARY KEY (tenant, from_position, event_position)
+);
+COMMENT ON TABLE fact_insight IS 'What a member of staff found out, or made use of. Current rows have to_position NULL.';
+COMMENT ON COLUMN fact_insight.insight_id IS 'The same where it is captured and where it is applied.';
+COMMENT ON COLUMN fact_insight.step IS 'captured or applied.';
+COMMENT ON COLUMN fact_insight.about_source IS 'The source of the interaction; NULL where none is named.';
+COMMENT ON COLUMN fact_insight.about_event_id IS 'The source''s id of the interaction in which it was captured or applied.';
+
+CREATE TABLE fact_advice (
+    LIKE fact,
+    option_index    integer NOT NULL,
+    item            text NOT NULL,
+    chosen          boolean NOT NULL,
+    CONSTRAINT fact_advice_pkey PRIMARY KEY (tenant, from_position, event_position, option_index)
+);
+COMMENT ON TABLE fact_advice IS 'What was put before a customer to choose from, one row for each option. Current rows have to_position NULL.';
+COMMENT ON COLUMN fact_advice.option_index IS '0 for the option that the adviser put first, so that counting these counts advice.';
+COMMENT ON COLUMN fact_advice.item IS 'The item.';
+COMMENT ON COLUMN fact_advice.chosen IS 'The customer took it.';
+
+CREATE TABLE fact_product_follow_up (
+    LIKE fact,
+    item            text NOT NULL,
+    kept            boolean,
+    usable          boolean,
+    happy           boolean,
+    CONSTRAINT fact_product_follow_up_pkey PRIMARY KEY (tenant, from_position, event_position)
+);
+COMMENT ON TABLE fact_product_follow_up IS 'How a customer fares with what was bought. Current rows have to_position NULL.';
+COMMENT ON COLUMN fact_product_follow_up.item IS 'The item, as in fact_advice.';
+COMMENT ON COLUMN fact_product_follow_up.kept IS 'Kept, or given back; NULL when not known.';
+COMMENT ON COLUMN fact_product_follow_up.usable IS 'The customer is able to use it; NULL when not known.';
+COMMENT ON COLUMN fact_product_follow_up.happy IS 'The customer is happy with the choice; NULL when not known.';
+
+CREATE TABLE fact_post_removal (
+    LIKE fact,
+    platform        text NOT NULL,
+    post_id         text NOT NULL,
+    CONSTRAINT fact_post_removal_pkey PRIMARY KEY (tenant, from_position, event_position)
+);
+COMMENT ON TABLE fact_post_removal IS 'A public post is no longer there; that it was stays in fact_public_post. Current rows have to_position NULL.';
+COMMENT ON COLUMN fact_post_removal.platform IS 'The network.';
+COMMENT ON COLUMN fact_post_removal.post_id IS 'The post''s own id on the network.';
+
+CREATE TABLE fact_service_claim (
+    LIKE fact,
+    metric          text NOT NULL,
+    value           numeric(21, 6) NOT NULL,
+    scale_min       numeric(21, 6) NOT NULL,
+    scale_max       numeric(21, 6) NOT NULL,
+    higher_is_better boolean NOT NULL,
+    dimension       text,
+    CONSTRAINT fact_service_claim_pkey PRIMARY KEY (tenant, from_position, event_position)
+);
+COMMENT ON TABLE fact_service_claim IS 'What the owner of a touchpoint says that customers answer on average. Current rows have to_position NULL.';
+COMMENT ON COLUMN fact_service_claim.metric IS 'csat, nps, ces, rating, thumbs, sentiment, comparison or premium.';
+COMMENT ON COLUMN fact_service_claim.value IS 'The claimed mean answer, exact, on its own scale.';
+COMMENT ON COLUMN fact_service_claim.scale_min IS 'The scale''s lowest answer.';
+COMMENT ON COLUMN fact_service_claim.scale_max IS 'The scale''s highest answer.';
+COMMENT ON COLUMN fact_service_claim.higher_is_better IS 'Which end of the scale is good.';
+COMMENT ON COLUMN fact_service_claim.dimension IS 'What is claimed of; NULL is the whole.';
+
+CREATE TABLE fact_front_line (
+    LIKE fact,
+    step            text NOT NULL,
+    kind            text,
+    metric          text,
+    value           numeric(21, 6),
+    scale_min       numeric(21, 6),
+    scale_max       numeric(21, 6),
+    higher_is_better boolean,
+    dimension       text,
+    amount          numeric(21, 6),
+    currency        text,
+    approval_needed boolean NOT NULL,
+    staff_group     text,
+    CONSTRAINT fact_front_line_pkey PRIMARY KEY (tenant, from_position, event_position)
+);
+COMMENT ON TABLE fact_front_line IS 'How the front line fares, and what was done for it. Current rows have to_position NULL.';
+COMMENT ON COLUMN fact_front_line.step IS 'pulse, decision, manager_contact, feedback or training.';
+COMMENT ON COLUMN fact_front_line.kind IS 'The course, the level of the manager, or the kind of decision.';
+COMMENT ON COLUMN fact_front_line.metric IS 'Of a pulse: csat, nps, ces, rating, thumbs, sentiment, comparison or premium.';
+COMMENT ON COLUMN fact_front_line.value IS 'The answer to a pulse, exact, on its own scale.';
+COMMENT ON COLUMN fact_front_line.scale_min IS 'The scale''s lowest answer.';
+COMMENT ON COLUMN fact_front_line.scale_max IS 'The scale''s highest answer.';
+COMMENT ON COLUMN fact_front_line.higher_is_better IS 'Which end of the scale is good.';
+COMMENT ON COLUMN fact_front_line.dimension IS 'What was asked, such as passion; NULL is the whole.';
+COMMENT ON COLUMN fact_front_line.amount IS 'What a decision was worth to the customer, exact.';
+COMMENT ON COLUMN fact_front_line.currency IS 'ISO 4217 code of amount.';
+COMMENT ON COLUMN fact_front_line.approval_needed IS 'Somebody else had to allow the decision.';
+COMMENT ON COLUMN fact_front_line.staff_group IS 'The team as the event names it; NULL where it names a member of staff alone.';
+
+CREATE TABLE fact_identity (
+    LIKE fact,
+    same_as         text NOT NULL,
+    relation        text NOT NULL,
+    CONSTRAINT fact_identity_pkey PRIMARY KEY (tenant, from_position, event_position)
+);
+COMMENT ON TABLE fact_identity IS 'Two references are of one customer, or are not. Current rows have to_position NULL.';
+COMMENT ON COLUMN fact_identity.same_as IS 'Pseudonym of the other reference.';
+COMMENT ON COLUMN fact_identity.relation IS 'same or different; the last one by occurred_at counts for the two.';
+
+CREATE TABLE fact_scenario (
+    LIKE fact,
+    scenario        text NOT NULL,
+    loss_percent    numeric(21, 6) NOT NULL,
+    competitor_percent numeric(21, 6) NOT NULL,
+    revenue         numeric(21, 6),
+    currency        text,
+    margin_percent  numeric(21, 6),
+    discount_percent numeric(21, 6) NOT NULL,
+    years           integer NOT NULL,
+    CONSTRAINT fact_scenario_pkey PRIMARY KEY (tenant, from_position, event_position)
+);
+COMMENT ON TABLE fact_scenario IS 'What is assumed, to reckon with: nothing of it was observed. Current rows have to_position NULL.';
+COMMENT ON COLUMN fact_scenario.scenario IS 'Its name; the last one of a name by occurred_at counts.';
+COMMENT ON COLUMN fact_scenario.loss_percent IS 'How many of every hundred customers leave.';
+COMMENT ON COLUMN fact_scenario.competitor_percent IS 'How much of what they would have spent goes to competitors, in percent.';
+COMMENT ON COLUMN fact_scenario.revenue IS 'Revenue of a year, exact; NULL where it is what was observed.';
+COMMENT ON COLUMN fact_scenario.currency IS 'ISO 4217 code of revenue.';
+COMMENT ON COLUMN fact_scenario.margin_percent IS 'What is left of revenue after costs, in percent; NULL where nothing is assumed.';
+COMMENT ON COLUMN fact_scenario.discount_percent IS 'What next year''s money is worth less, in percent a year.';
+COMMENT ON COLUMN fact_scenario.years IS 'Over how many years a customer''s worth is reckoned; 0 is until the customer leaves.';
 
 -- Sums and counts of the current facts, never averages, so that any tool may add them up. A column for each sum
 -- of each metric (services/scoring/metrics) is added when the model is made, and the views over it as well.
@@ -625,6 +868,7 @@ BEGIN
               ('facts', 'How many facts the sums are of.')
           ) AS t (column_name, meaning) USING (column_name)
          WHERE c.table_schema = current_schema() AND (c.table_name LIKE 'fact\_%' OR c.table_name LIKE 'rollup\_%')
+           AND (c.table_name, c.column_name) <> ('fact_front_line', 'staff_group')
     LOOP
         EXECUTE format('COMMENT ON COLUMN %I.%I IS %L', shared.table_name, shared.column_name, shared.meaning);
     END LOOP;

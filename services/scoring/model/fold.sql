@@ -33,3 +33,10 @@ CREATE TABLE definition_stream (
     touchpoint text  NOT NULL,
     CONSTRAINT definition_stream_pkey PRIMARY KEY (stream_id)
 );
+
+-- Which case a stream of decisions is about: only its first decision names it.
+CREATE TABLE case_stream (
+    stream_id  bytea NOT NULL,
+    case_id    text  NOT NULL,
+    CONSTRAINT case_stream_pkey PRIMARY KEY (stream_id)
+);

@@ -14,5 +14,7 @@ BEGIN
             CREATE INDEX @_staff_idx ON @ (tenant, source, staff) WHERE staff IS NOT NULL;
         $indexes$, '@', fact);
     END LOOP;
+    -- Either of two references leads to the other.
+    CREATE INDEX fact_identity_same_as_idx ON fact_identity (tenant, same_as);
 END
 $$;

@@ -33,6 +33,8 @@ from tests.support.stack import Stack, free_port
 from touchledger.v1 import (
     alerts_pb2,
     alerts_pb2_grpc,
+    experience_pb2,
+    experience_pb2_grpc,
     ingest_pb2,
     ingest_pb2_grpc,
     scoring_pb2_grpc,
@@ -57,7 +59,11 @@ SCORES = pb.GetScoresResponse(
 )
 
 
-class Scoring(scoring_pb2_grpc.ScoringServiceServicer, alerts_pb2_grpc.AlertServiceServicer):
+class Scoring(
+    scoring_pb2_grpc.ScoringServiceServicer,
+    alerts_pb2_grpc.AlertServiceServicer,
+    experience_pb2_grpc.ExperienceServiceServicer,
+):
     """Gives what a test has put there, and notes what it was asked."""
 
     def __init__(self) -> None:
@@ -78,6 +84,7 @@ class Scoring(scoring_pb2_grpc.ScoringServiceServicer, alerts_pb2_grpc.AlertServ
 
     GetScores = GetSeries = GetJourney = GetBridge = GetLineage = GetStatus = _told
     ListAlertRules = ListAlerts = ListAlertDeliveries = _told
+    ListFigures = GetFigure = GetFigureEvents = _told
 
 
 @dataclass(frozen=True)
@@ -143,6 +150,7 @@ async def gateway(new_database: Callable[[str], str]) -> AsyncIterator[Gateway]:
     server = grpc.aio.server(interceptors=[ErrorInterceptor(calls_max=1000)])
     scoring_pb2_grpc.add_ScoringServiceServicer_to_server(scoring, server)
     alerts_pb2_grpc.add_AlertServiceServicer_to_server(scoring, server)
+    experience_pb2_grpc.add_ExperienceServiceServicer_to_server(scoring, server)
     behind_port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with (
@@ -206,11 +214,15 @@ async def test_every_question_is_asked_of_its_rpc(gateway: Gateway) -> None:
         "ListAlertRules": alerts_pb2.ListAlertRulesResponse(),
         "ListAlerts": alerts_pb2.ListAlertsResponse(),
         "ListAlertDeliveries": alerts_pb2.ListAlertDeliveriesResponse(),
+        "ListFigures": experience_pb2.ListFiguresResponse(),
+        "GetFigure": experience_pb2.GetFigureResponse(),
+        "GetFigureEvents": experience_pb2.GetFigureEventsResponse(),
     }
     assert set(answers) == {question.method for question in QUESTIONS}
     for question in QUESTIONS:
         gateway.scoring.answer = answers[question.method]
-        answer = await gateway.get(question.path.replace("{customer}", "card-7"))
+        path = question.path.replace("{customer}", "card-7").replace("{figure}", "premium")
+        answer = await gateway.get(path)
         assert 200 == answer.status, question
         assert f"{question.method}Request" == type(gateway.asked()).__name__
     assert ["acme"] * len(QUESTIONS) == gateway.scoring.tenants
@@ -472,3 +484,14 @@ def test_a_real_system_tells_everything_else_over_http(stack: Stack) -> None:
     parts = rows(f"/v1/bridge?score=csat_mean&seen_position.number={seen}")
     assert "late_arrivals" in {part["cause"] for part in parts}
     assert {"4"} == {part["now_value"].removesuffix(".0") for part in parts}
+
+
+async def test_a_figure_as_csv_has_its_keys_first(gateway: Gateway) -> None:
+    row = experience_pb2.FigureRow(keys={"brand": "high"}, values={"customers": "7", "b": "=1"})
+    figure = experience_pb2.Figure(name="brand_and_care", formula_version="brand_and_care/1")
+    gateway.scoring.answer = experience_pb2.GetFigureResponse(rows=[row], figure=figure)
+    answer = await gateway.get("/v1/experience/brand_and_care?format=csv")
+    head, line = answer.body.decode().splitlines()
+    assert head.startswith("brand,b,customers,")
+    assert line.startswith("high,'=1,7,")
+    assert "brand_and_care/1" in line

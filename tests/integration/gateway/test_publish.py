@@ -11,12 +11,13 @@ import pytest
 from services.chassis.postgres import Pool
 from services.gateway import quarantine
 from services.gateway.access import QUERY, Caller
+from services.gateway.encoding import SLICE_EVENTS
 from services.gateway.servicer import BATCH_BYTES_MAX, BATCH_EVENTS_MAX
 from services.gateway.upstream import Content
 from services.touchpoint.journal import Journal
 from services.touchpoint.servicer import JournalServicer
 from tests.support.events import csat, event, feedback
-from tests.support.ingest import Gateway, gateway, journal_server, told
+from tests.support.ingest import KEYRING, Gateway, gateway, journal_server, told
 from tests.support.stack import free_port
 from touchledger.v1 import events_pb2 as pb
 from touchledger.v1 import ingest_pb2, journal_pb2
@@ -336,3 +337,24 @@ async def test_without_a_journal_a_publish_is_unavailable_with_a_time_to_repeat(
     assert (grpc.StatusCode.UNAVAILABLE, True) == (code, problem.retryable)
     assert repeat_after is not None
     assert 0 < repeat_after <= 5
+
+
+async def test_batches_at_once_are_handled_one_after_the_other_so_that_the_first_is_stored_soon(
+    served: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slices, original = list[str](), KEYRING.content_digests
+
+    def digests(tenant: str, published: Sequence[bytes]) -> list[bytes]:
+        slices.append(pb.Event.FromString(published[0]).event_id.partition("-")[0])
+        return original(tenant, published)
+
+    monkeypatch.setattr(KEYRING, "content_digests", digests)
+    names = ["first", "second", "third"]
+    batches = [
+        [event(event_id=f"{name}-{number}") for number in range(BATCH_EVENTS_MAX)] for name in names
+    ]
+    answers = await asyncio.gather(
+        *(served.upstream.publish(CALLER, batch, NO_ATTEMPT) for batch in batches)
+    )
+    assert {RECORDED} == {each for answer in answers for each in dispositions(answer)}
+    assert [name for name in names for _ in range(BATCH_EVENTS_MAX // SLICE_EVENTS)] == slices

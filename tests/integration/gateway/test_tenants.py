@@ -21,7 +21,14 @@ from tests.support import decisions
 from tests.support.events import csat, event, feedback
 from tests.support.gateway_keys import bearer, key_of
 from tests.support.stack import Stack, running_stack
-from touchledger.v1 import alerts_pb2, ingest_pb2, keys_pb2, projections_pb2, scoring_pb2
+from touchledger.v1 import (
+    alerts_pb2,
+    experience_pb2,
+    ingest_pb2,
+    keys_pb2,
+    projections_pb2,
+    scoring_pb2,
+)
 from touchledger.v1 import cases_pb2 as cases
 from touchledger.v1 import catalog_pb2 as catalog
 from touchledger.v1 import quarantine_pb2 as quarantine
@@ -147,6 +154,11 @@ REQUESTS: dict[str, Callable[[Ids], Message]] = {
         public_url="https://events.shop.example",
         secret="a secret",
     ),
+    "ExperienceService/ListFigures": lambda _: experience_pb2.ListFiguresRequest(),
+    "ExperienceService/GetFigure": lambda _: experience_pb2.GetFigureRequest(figure="asking"),
+    "ExperienceService/GetFigureEvents": lambda ids: experience_pb2.GetFigureEventsRequest(
+        figure="asking", keys=[f"touchpoint={ids.touchpoint}"]
+    ),
     "WebhookService/ListWebhooks": lambda ids: webhooks.ListWebhooksRequest(source=ids.source),
     "WebhookService/UpdateWebhook": lambda ids: webhooks.UpdateWebhookRequest(
         webhook_id=ids.webhook_id, secret="another"
@@ -165,7 +177,7 @@ READS = (
     *("QuarantineService/GetQuarantined", "QuarantineService/ListQuarantined"),
     *("KeyService/ListKeys", "WebhookService/ListWebhooks", "ScoringService/GetScores"),
     *("ScoringService/GetSeries", "ScoringService/GetJourney", "ScoringService/GetLineage"),
-    *("ScoringService/WatchScores", "AlertService/ListAlertRules"),
+    *("ScoringService/WatchScores", "AlertService/ListAlertRules", "ExperienceService/GetFigure"),
 )
 # Made anew in each answer, or of the journal as a whole; a customer's pseudonym is another in each tenant.
 OF_THE_MOMENT = {

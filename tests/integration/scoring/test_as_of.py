@@ -42,8 +42,8 @@ of_histories = settings(
 
 # What a model has before the first event.
 FROM_THE_START = (
-    *("dim_date", "dim_stage", "dim_channel", "dim_generation", "dim_formula"),
-    *("formulas", "shape"),
+    *("dim_date", "dim_stage", "dim_channel", "dim_generation", "dim_generation_rule"),
+    *("dim_formula", "formulas", "shape"),
 )
 EMPTY = """
 DO $$

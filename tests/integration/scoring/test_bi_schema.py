@@ -14,8 +14,9 @@ from psycopg import errors, sql
 from services.chassis.postgres import Connection
 from services.cli.databases import BI_READERS, role_url
 from services.cli.simulator import quarter
-from services.scoring import bi_role, formulas, models
+from services.scoring import bi_role, formulas, models, statistics
 from services.scoring.derived import DERIVED
+from services.scoring.experience import FIGURES
 from services.scoring.facts import TABLES
 from services.scoring.metric import Derived, Metric
 from services.scoring.metrics import METRICS
@@ -87,6 +88,9 @@ SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a
  WHERE c.relnamespace = 'bi'::regnamespace AND c.relkind IN ('r', 'v') ORDER BY 1
 """
 
+# So that no figure is without rows.
+CUSTOMERS = 150
+
 
 @dataclass(frozen=True, slots=True)
 class Filled:
@@ -120,7 +124,7 @@ def stream() -> list[RecordedEvent]:
         each.event_id = f"of every body {number}"
         events.append(each)
     events.append(event(event_id="event-0"))
-    events += quarter(seed=7, customers=20)
+    events += quarter(seed=7, customers=CUSTOMERS)
     # Of a year that dim_date does not have from the start.
     events.append(event(event_id="long ago", occurred_at="1931-02-03T04:05:06Z"))
     twice = [(each, tenant) for each in events for tenant in (OWN, OTHER)]
@@ -147,6 +151,7 @@ def filled(new_database: Callable[[str], str], journal: list[RecordedEvent]) -> 
             scoreboard = Scoreboard(pool, reporting_zone="America/Sao_Paulo")
             await scoreboard.install()
             await project(scoreboard, journal, page_events=1000)
+            await statistics.renew(pool)
             await pool.execute(
                 f"DO $$ BEGIN CREATE ROLE {BI_READERS}; EXCEPTION WHEN duplicate_object THEN END $$"
             )
@@ -314,6 +319,11 @@ def test_dim_formula_says_what_every_sum_and_score_is_of(filled: Filled) -> None
         for kind, names in (("sum", metric.sums), ("score", metric.scores))
         for name in names
     ]
+    made += [
+        (figure.name, figure.version, name, "figure")
+        for figure in FIGURES
+        for name in figure.columns
+    ]
     assert sorted(made) == sorted(listed)
     assert [] == filled.rows("SELECT name FROM bi.dim_formula WHERE meaning = ''")
 
@@ -329,10 +339,12 @@ def test_every_figure_of_a_view_is_in_dim_formula(filled: Filled) -> None:
     for formula, name in filled.rows("SELECT formula, name FROM bi.dim_formula"):
         named.setdefault(formula, set()).add(name)
     views = {f"{each.name}_by_touchpoint": named.pop(each.name) for each in DERIVED}
+    views |= {figure.name: named.pop(figure.name) | {*figure.keys} for figure in FIGURES}
     views |= dict.fromkeys(formulas.VIEWS, set().union(*named.values()))
 
     for view, figures in views.items():
-        assert figures == {column for table, column in columns if table == view} - groups, view
+        told = {column for table, column in columns if table == view}
+        assert figures - groups == told - groups, view
 
 
 def test_every_view_of_scores_says_its_formulas(filled: Filled) -> None:
@@ -344,6 +356,9 @@ def test_every_view_of_scores_says_its_formulas(filled: Filled) -> None:
             f"SELECT DISTINCT formula_version FROM bi.{each.name}_by_touchpoint", tenant=OWN
         )
         assert [(f"{each.name}/{each.version}",)] == rows
+    for figure in FIGURES:
+        rows = filled.rows(f"SELECT DISTINCT formula_version FROM bi.{figure.name}", tenant=OWN)
+        assert [(figure.formula_version,)] == rows
 
 
 def test_freshness_says_how_far_the_tables_are(
@@ -448,6 +463,7 @@ def test_what_has_no_tenant_holds_nothing_of_one(filled: Filled) -> None:
             "dim_date",
             "dim_formula",
             "dim_generation",
+            "dim_generation_rule",
             "dim_stage",
         ),
         "freshness",

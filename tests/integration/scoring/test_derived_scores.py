@@ -1,10 +1,15 @@
 """Scores of facts made of several facts are asked for like others: grouped, filtered, as of any moment."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import itertools
+import os
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import asyncpg
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from services.chassis.errors import Malformed
 from services.chassis.postgres import Pool
@@ -12,12 +17,17 @@ from services.scoring import formulas
 from services.scoring.score_query import Way
 from services.scoring.scoreboard import Scoreboard
 from services.scoring.watch import Watches
+from tests.conftest import SEARCH_PATH
 from tests.support.asking import Asking, asking, at, by_the
 from tests.support.events import csat, event, feedback
+from tests.support.histories import TENANTS, histories
 from tests.support.journals import journal_of, project, recorded
 from touchledger.v1 import events_pb2 as pb
 from touchledger.v1 import scoring_pb2
+from touchledger.v1.journal_pb2 import RecordedEvent
 
+# A history takes a second; `make stories` tells more of them.
+HISTORIES = int(os.environ.get("TOUCHLEDGER_TEST_STORIES", "6"))
 SHARES = ["expectation_met_share", "fcr_no_repeat", "fcr_resolution", "promise_kept_share"]
 BAND = {"birth_year_from": 1970, "birth_year_to": 1974}
 
@@ -201,6 +211,110 @@ async def test_as_of_both_clocks_they_are_what_was_known_then_and_as_it_was_show
             with by_the(way):
                 got = await asked.scores(**question, as_of_position=at(position))
             assert shown == [shares(score) for score in got.scores], (position, way)
+
+
+def said(number: int, customer: str, same_as: str, day: int, relation: str = "SAME") -> pb.Event:
+    body = {"same_as": same_as, "relation": f"IDENTITY_RELATION_{relation}"}
+    told = {"customer": customer, "occurred_at": on(day), "event_id": f"said {number}"}
+    return event(identity=body, **told)
+
+
+def of_three() -> list[pb.Event]:
+    """A web visitor expects and is promised, the caller calls twice, and the holder of a card has it all."""
+    checkout: dict[str, Any] = {"touchpoint": "store.checkout"}
+    return [
+        expected(1, "4", customer="visitor", occurred_at=on(1), **checkout),
+        promised(1, on(5), customer="visitor", occurred_at=on(2), touchpoint="web.delivery"),
+        answered(1, "5", customer="card", occurred_at=on(3), **checkout),
+        event(event_id="d", customer="card", occurred_at=on(4), touchpoint="web.delivery"),
+        helped(1, customer="caller", occurred_at=on(7), touchpoint="call.billing"),
+        helped(2, customer="card", occurred_at=on(8), touchpoint="call.billing"),
+        event(event_id="later", occurred_at=on(30), touchpoint="web.home"),
+    ]
+
+
+async def test_references_of_one_person_are_one_in_them_until_they_are_parted(
+    scoreboard: Scoreboard, asked: Asking, scoring_pool: Pool
+) -> None:
+    journal = journal_of(
+        *of_three(),
+        said(1, "visitor", "caller", 20),
+        said(2, "caller", "card", 21),
+        said(3, "card", "caller", 22, "DIFFERENT"),
+        event(event_id="no", amends={"event_id": "said 3"}, retraction={}),
+    )
+    names = ["expectation_met_share", "promise_kept_share", "fcr_no_repeat"]
+
+    async def told(**fields: Any) -> tuple[int, ...]:
+        answer = await asked.by_group(groups=["GROUP_BY_ALL"], names=names, **fields)
+        counts = answer["all"].counts
+        sums = ("expectations_met", "promises_kept", "episodes", "episodes_unrepeated")
+        return tuple(counts[name] for name in sums)
+
+    async def told_by_views() -> tuple[int, ...]:
+        shown = (
+            ("disconfirmation", "expectations_met"),
+            ("promise", "promises_kept"),
+            ("first_contact", "episodes"),
+            ("first_contact", "episodes_unrepeated"),
+        )
+        return tuple(
+            [
+                int(
+                    await scoring_pool.fetchval(f"SELECT sum({name}) FROM {view}_by_touchpoint")
+                    or 0
+                )
+                for view, name in shown
+            ]
+        )
+
+    apart, together = (0, 0, 2, 2), (1, 1, 1, 0)
+    wanted = {7: apart, 8: apart, 9: together, 10: apart, 11: together}
+    for each in journal:
+        await project(scoreboard, [each])
+        if each.position in wanted:
+            assert wanted[each.position] == await told() == await told_by_views(), each.position
+    assert wanted == {position: await told(as_of_position=at(position)) for position in wanted}
+    # Of what had happened by then: the second word had not been said.
+    assert apart == await told(occurred_before_time=on(21))
+    assert together == await told(occurred_before_time=on(21, 13))
+
+
+@settings(
+    max_examples=HISTORIES,
+    deadline=None,
+    derandomize="TOUCHLEDGER_TEST_STORIES" not in os.environ,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(journal=histories(), size=st.integers(6, 14))
+def test_what_was_shown_of_persons_is_shown_again_as_of_then(
+    new_database: Callable[[str], str], journal: list[RecordedEvent], size: int
+) -> None:
+    url = new_database("scoring")
+
+    async def tell() -> None:
+        async with (
+            asyncpg.create_pool(url, min_size=1, max_size=2, server_settings=SEARCH_PATH) as pool,
+            asking(pool) as asked,
+        ):
+            scoreboard = Scoreboard(pool)
+            shown = []
+            for start in range(0, len(journal), size):
+                page = journal[start : start + size]
+                await project(scoreboard, page, head=len(journal))
+                for tenant, customer in itertools.product(TENANTS, ("ann", "ben", "card")):
+                    journey = await asked.journey(tenant, customer=customer)
+                    scores = await asked.scores(tenant, names=["fcr_no_repeat"])
+                    shown.append((tenant, customer, page[-1].position, journey, scores))
+            for tenant, customer, position, journey, scores in shown:
+                then = {"as_of_position": at(position)}
+                again = await asked.journey(tenant, customer=customer, **then)
+                assert list(journey.facts) == list(again.facts)
+                assert list(journey.stages) == list(again.stages)
+                told = await asked.scores(tenant, names=["fcr_no_repeat"], **then)
+                assert list(scores.scores) == list(told.scores)
+
+    asyncio.run(tell())
 
 
 async def test_a_series_of_them_has_the_periods_of_promises_too(

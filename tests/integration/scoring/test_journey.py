@@ -1,4 +1,4 @@
-"""GetJourney tells all about a customer in order; GetLineage and GetSeries what test_as_of.py leaves out."""
+"""GetJourney tells all about a person in order; GetLineage and GetSeries what test_as_of.py leaves out."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -172,6 +172,89 @@ async def test_a_journey_is_paged_and_as_known_then(scoreboard: Scoreboard, aske
     )
     assert list(before.facts) == [*first.facts, *rest.facts]
     assert "" == rest.next_page_token
+
+
+def said(hour: int, customer: str, same_as: str, relation: str = "SAME") -> events.Event:
+    body = {"same_as": same_as, "relation": f"IDENTITY_RELATION_{relation}"}
+    told = {"customer": customer, "event_id": f"{hour} {customer} {relation}", "touchpoint": ""}
+    return event(occurred_at=f"2026-08-03T{hour:02}:00:00Z", identity=body, **told)
+
+
+async def interactions(asked: Asking, customer: str, **fields: Any) -> list[str]:
+    answer = await asked.journey(customer=customer, **fields)
+    return [each.event_id for each in answer.facts if each.table == "fact_interaction"]
+
+
+async def test_one_reference_tells_the_journey_of_the_person_and_parting_one_link_parts_those_behind_it(
+    scoreboard: Scoreboard, asked: Asking
+) -> None:
+    await project(
+        scoreboard,
+        journal_of(
+            met(8, "SELECTION", customer="visitor"),
+            met(12, "SERVICE", customer="caller"),
+            met(10, "PURCHASE", customer="card"),
+            met(9, "USE", customer="somebody"),
+            said(13, "caller", "card"),
+            said(14, "visitor", "card"),
+            said(15, "card", "caller", "DIFFERENT"),
+        ),
+    )
+    whole = ["8 SELECTION", "10 PURCHASE", "12 SERVICE"]
+    alone = {"visitor": whole[:1], "card": whole[1:2], "caller": whole[2:]}
+    for customer, own in alone.items():
+        assert own == await interactions(asked, customer, as_of_position=at(4))
+        assert whole == await interactions(asked, customer, as_of_position=at(6))
+    # As of a moment before it was known, it was not.
+    assert whole[1:] == await interactions(
+        asked, "caller", as_of_position=at(6), occurred_before_time="2026-08-03T14:00:00Z"
+    )
+    for customer, now in {"visitor": whole[:2], "card": whole[:2], "caller": whole[2:]}.items():
+        assert now == await interactions(asked, customer)
+    assert ["9 USE"] == await interactions(asked, "somebody")
+    assert [] == await interactions(asked, "nobody")
+    assert 0 == len((await asked.journey("other", customer="card")).facts)
+
+
+async def test_the_purchase_of_one_reference_is_what_another_reference_comes_after(
+    scoreboard: Scoreboard, asked: Asking
+) -> None:
+    await project(
+        scoreboard,
+        journal_of(
+            met(8, "SELECTION", customer="visitor"),
+            met(10, "PURCHASE", customer="card"),
+            met(12, "SELECTION", customer="visitor"),
+            said(7, "visitor", "card"),
+        ),
+    )
+    answer = await asked.journey(customer="visitor")
+    assert ["before", "before", "during", "after"] == [each.phase for each in answer.facts]
+    facts = {each.stage: each.facts for each in answer.stages}
+    assert (2, 1) == (facts["selection"], facts["purchase"])
+    apart = await asked.journey(customer="visitor", as_of_position=at(3))
+    assert ["before", "before"] == [each.phase for each in apart.facts]
+
+
+async def test_the_last_word_about_two_references_counts_unless_it_is_retracted(
+    scoreboard: Scoreboard, asked: Asking
+) -> None:
+    await project(
+        scoreboard,
+        journal_of(
+            met(8, "USE", customer="card"),
+            met(9, "USE", customer="caller"),
+            # The last by occurrence, and recorded first.
+            said(15, "card", "caller", "DIFFERENT"),
+            said(13, "caller", "card"),
+            event(event_id="no", amends={"event_id": "15 card DIFFERENT"}, retraction={}),
+            event(event_id="nor", amends={"event_id": "13 caller SAME"}, retraction={}),
+        ),
+    )
+    both = ["8 USE", "9 USE"]
+    assert [both[:1], both[:1], both, both[:1]] == [
+        await interactions(asked, "card", as_of_position=at(position)) for position in (2, 4, 5, 6)
+    ]
 
 
 async def test_a_journey_of_nobody_named_is_refused(scoreboard: Scoreboard, asked: Asking) -> None:

@@ -92,7 +92,7 @@ async def test_a_rebuild_comes_to_the_same_rows_and_is_switched_to(
     counted = {each.table: each.live_rows for each in tables}
     assert 300 == counted["fact_feedback"]
     # Views, rollups, dimensions and what the fold keeps for itself are compared as well.
-    assert {"satisfaction_by_touchpoint", "rollup_day", "dim_touchpoint"} <= counted.keys()
+    assert {"rollup_touchpoint_day", "rollup_day", "dim_touchpoint"} <= counted.keys()
     assert {"waiting_amendment", "data_dictionary", "freshness"} <= counted.keys()
 
     assert 300 == (await scoring.projections.switch(even_if_different=False)).number

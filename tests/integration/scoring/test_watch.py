@@ -13,6 +13,7 @@ from services.chassis.errors import ErrorInterceptor, Exhausted, Malformed, Unav
 from services.chassis.postgres import Pool
 from services.scoring import watch
 from services.scoring.answers import Answers
+from services.scoring.kept_scores import KeptScores
 from services.scoring.scoreboard import Scoreboard
 from services.scoring.servicer import TENANT_METADATA, ScoringServicer
 from services.scoring.source import Source
@@ -151,7 +152,7 @@ async def test_a_reader_that_takes_nothing_is_cut_off(
         version = f"{next(counter):01000000}"
         return pb.GetScoresResponse(formula_version=version, freshness=pb.Freshness(head=1))
 
-    monkeypatch.setattr(watch, "get_scores", always_another_of_a_megabyte)
+    monkeypatch.setattr(KeptScores, "get_scores", always_another_of_a_megabyte)
     await served.happened(event())
     call = served.watch()
     await told(call)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.chassis.wire import varint, with_length
+from services.chassis.wire import repeated, varint, with_length
 from touchledger.v1.journal_pb2 import AppendManyRequest, AppendRequest, Position
 
 # Where a varint gets longer.
@@ -35,5 +35,6 @@ def test_messages_side_by_side_are_one_message(tenants: list[str], number: int) 
     requests = [AppendRequest(tenant=tenant) for tenant in tenants]
     by_hand = b"".join([with_length(b"\x0a", each.SerializeToString()) for each in requests])
     assert AppendManyRequest(requests=requests).SerializeToString() == by_hand
+    assert by_hand == repeated(b"\x0a", [each.SerializeToString() for each in requests])
     beside = Position(journal_id="a").SerializeToString() + b"\x10" + varint(number)
     assert Position(journal_id="a", number=number) == Position.FromString(beside)

@@ -152,6 +152,39 @@ def test_what_stands_beside_an_event_changes_no_verdict(given: list[pb.Event]) -
     assert expected == problems_of([copy(event) for event in given])
 
 
+@given(st.lists(events, min_size=1, max_size=5))
+def test_events_that_are_looked_at_together_are_found_as_each_alone(given: list[pb.Event]) -> None:
+    alone = [good(copy(event)) for event in given]
+    together = good(*map(copy, given))
+    assert (None not in alone) == (together is not None)
+    if together is not None:
+        expected = Good.joined(filter(None, alone))
+        assert expected[1:] == tuple(map(list, together[1:]))
+        written = [each.SerializeToString(deterministic=True) for each in expected.events]
+        assert written == [each.SerializeToString(deterministic=True) for each in together.events]
+
+
+def test_entries_are_counted_for_each_event() -> None:
+    """Of two that have as many together, one may have too many."""
+    most = event(attributes={str(number): "" for number in range(10, 74)})
+    assert good(most, most)
+    more = event(attributes={str(number): "" for number in range(10, 75)})
+    assert good(more, event()) is None
+    # The smallest that there are.
+    least = event(attributes={chr(number): "" for number in range(33, 98)})
+    assert good(event(), least, event()) is None
+
+
+def test_entries_of_a_body_are_counted_for_each_event() -> None:
+    most, more = (of_every_body()["customer_profile"] for _ in range(2))
+    most.customer_profile.segments.clear()
+    most.customer_profile.segments.update({chr(number): "" for number in range(33, 97)})
+    more.CopyFrom(most)
+    more.customer_profile.segments["~"] = ""
+    assert good(most, most)
+    assert good(most, more) is None
+
+
 @pytest.mark.parametrize("kind", sorted(set(KINDS) - {"correction"}))
 def test_any_change_of_one_field_has_the_verdict_of_the_table(kind: str) -> None:
     good = of_every_body()[kind]
@@ -174,7 +207,8 @@ def test_what_is_refused_is_refused_among_good_ones_in_the_same_words(name: str)
     assert expected == problems_of([event(), copy(bad), event()])
 
 
-@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"correction", "retraction"}))
+# Amendments, and what needs one field of the envelope or another, are rare.
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"correction", "retraction", "front_line"}))
 def test_full_events_of_common_bodies_take_the_quick_way(kind: str) -> None:
     given = of_every_body()[kind]
     found = good(given)

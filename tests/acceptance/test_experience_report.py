@@ -1,0 +1,101 @@
+"""`touchledger report experience`, on the simulated quarter, against folds of what the journal has stored."""
+
+import json
+from datetime import datetime
+from decimal import Decimal
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.cli.simulator import quarter
+from services.scoring.experience import FIGURES
+from services.scoring.experience.figure import Figure
+from tests.support.told import Told, told
+from tests.support.up import running_up, touchledger
+from touchledger import event_json
+from touchledger.v1.journal_pb2 import RecordedEvent
+
+END = "2026-10-01T00:00:00Z"
+STORED = "SELECT notification_id, source, topic, state FROM journal.stored_events ORDER BY 1"
+READ: dict[str, Any] = {
+    "bigint": int,
+    "integer": int,
+    "double precision": float,
+    "boolean": lambda text: text == "true",
+    "timestamptz": datetime.fromisoformat,
+    "text": str,
+}
+
+
+@pytest.fixture(scope="module")
+def reported(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[dict[str, dict[str, Any]], list[Told]]:
+    """What the command says of each figure, and what the journal holds."""
+    folder = tmp_path_factory.mktemp("report")
+    lines = [event_json.to_json(each) for each in quarter()]
+    Path(folder / "events.ndjson").write_text("\n".join(lines) + "\n")
+    with running_up(folder) as system:
+        run = touchledger("replay", folder / "events.ndjson", "--data", system.data)
+        assert run.returncode == 0, run.stderr
+        system.caught_up()
+        run = touchledger(
+            *("report", "experience", "--occurred-before", END, "--json", "--data", system.data)
+        )
+        assert run.returncode == 0, run.stderr
+        journal = [
+            RecordedEvent(position=position, source=source, topic=topic, event=bytes(state))
+            for position, source, topic, state in system.rows("touchpoint", STORED)
+        ]
+    figures = {each["figure"]["name"]: each for each in json.loads(run.stdout)}
+    return figures, told(journal, before=datetime.fromisoformat(END))
+
+
+def test_it_tells_of_all_figures_as_of_one_position(
+    reported: tuple[dict[str, dict[str, Any]], list[Told]],
+) -> None:
+    figures, _ = reported
+    assert {each.name for each in FIGURES} == set(figures)
+    assert 1 == len({each["as_of_position"]["number"] for each in figures.values()})
+    # After the last interaction nothing is known not to have happened.
+    [horizon] = {each["horizon"] for each in figures.values()}
+    assert "2026-09-30" == horizon[:10]
+
+
+@pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.name)
+def test_each_figure_has_rows_that_equal_a_fold_of_the_stored_events(
+    reported: tuple[dict[str, dict[str, Any]], list[Told]], figure: Figure
+) -> None:
+    figures, events = reported
+    fold = import_module(f"tests.integration.scoring.experience.folds.{figure.name}").fold
+    answer = figures[figure.name]
+    wanted = fold(events, datetime.fromisoformat(answer["horizon"]))
+    rows = [row["keys"] | row["values"] for row in answer["rows"]]
+    assert rows
+    assert in_order(figure, [read(figure, row) for row in rows], wanted[0]) == in_order(
+        figure, wanted, wanted[0]
+    )
+
+
+def read(figure: Figure, row: dict[str, str | None]) -> dict[str, Any]:
+    """A value that is not known is not there."""
+    return {
+        name: None if (text := row.get(name)) is None else READ.get(each.type, Decimal)(text)
+        for name, each in {**figure.keys, **figure.columns}.items()
+    }
+
+
+def in_order(figure: Figure, rows: list[dict[str, Any]], like: dict[str, Any]) -> list[Any]:
+    """The columns that the fold says, by the keys; sums of floats differ in their last digits."""
+    ordered = sorted(rows, key=lambda row: [(row[key] is None, row[key]) for key in figure.keys])
+    return [
+        {
+            name: pytest.approx(row[name], rel=1e-9, abs=1e-12)
+            if isinstance(row[name], float)
+            else row[name]
+            for name in like
+        }
+        for row in ordered
+    ]

@@ -1,0 +1,1 @@
+"""Each figure again, from events, by plain loops: what the queries are held to."""

@@ -1,0 +1,31 @@
+"""Answers on any scale as points of 0 to 100, where 100 is good, to six decimals."""
+
+from decimal import ROUND_HALF_UP, Decimal
+
+from touchledger.v1 import events_pb2 as pb
+
+SIX_PLACES = Decimal("0.000001")
+
+
+def points(signal: pb.Signal) -> Decimal:
+    low, high, value = map(Decimal, (signal.scale_min, signal.scale_max, signal.value))
+    good = high - value if signal.direction == pb.DIRECTION_LOWER_IS_BETTER else value - low
+    return (100 * good / (high - low)).quantize(SIX_PLACES, ROUND_HALF_UP)
+
+
+def same_question(one: pb.Signal, other: pb.Signal) -> bool:
+    """Of one kind, on one scale, in one direction, about the same."""
+
+    def asked(signal: pb.Signal) -> tuple[object, ...]:
+        ends = Decimal(signal.scale_min), Decimal(signal.scale_max)
+        return signal.metric, *ends, signal.direction, signal.dimension
+
+    return asked(one) == asked(other)
+
+
+def share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def mean(values: list[Decimal]) -> float | None:
+    return float(sum(values) / len(values)) if values else None

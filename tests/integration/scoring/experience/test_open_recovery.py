@@ -1,0 +1,168 @@
+"""What is not put to an end yet: by events, by decisions about cases, and how long it may take."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from services.chassis.postgres import Pool
+from services.scoring.scoreboard import Scoreboard
+from services.touchpoint.decisions.decided import Command
+from services.touchpoint.decisions.decisions import stream_id
+from services.touchpoint.decisions.recovery_case import RecoveryCase
+from services.touchpoint.decisions.stored import entries
+from tests.support.events import csat, event
+from tests.support.experience import Figures, Row
+from tests.support.journals import project, recorded, recorded_at_position
+from touchledger.v1 import events_pb2 as events
+from touchledger.v1.journal_pb2 import RecordedEvent
+
+# All of it before the journal's first event is recorded.
+START = datetime(2026, 7, 1, 8, tzinfo=UTC)
+
+
+def of(
+    name: str, hour: float, *, touchpoint: str = "store.checkout", **fields: Any
+) -> events.Event:
+    at = (START + timedelta(hours=hour)).isoformat().replace("+00:00", "Z")
+    return event(event_id=name, occurred_at=at, touchpoint=touchpoint, **fields)
+
+
+def failed(name: str, hour: float = 0, **fields: Any) -> events.Event:
+    return of(f"failure {name}", hour, failure={}, correlation_id=name, **fields)
+
+
+def remedied(name: str, hour: float) -> events.Event:
+    remedy = {"kind": "REMEDY_KIND_REDO"}
+    return of(f"remedy {name}", hour, remedy=remedy, correlation_id=name)
+
+
+def ended(name: str, hour: float) -> events.Event:
+    return of(f"end {name}", hour, recovery_closed={}, correlation_id=name)
+
+
+def today(hour: float) -> events.Event:
+    """Up to here all is taken to be known."""
+    return of("today", hour, touchpoint="web.home", interaction={})
+
+
+def case_of(name: str, event_id: str) -> RecoveryCase:
+    command = Command("open", "staff-7", START + timedelta(hours=1))
+    return RecoveryCase.open(
+        stream_id("default", "recovery_case", name),
+        command,
+        case_id=name,
+        touchpoint="store.checkout",
+        customer="",
+        severity="SEVERITY_MAJOR",
+        correlation_id=name,
+        failure={"source": "till", "event_id": event_id},
+        assignee="",
+    )
+
+
+def command(name: str, hour: float) -> Command:
+    return Command(name, "staff-7", START + timedelta(hours=hour))
+
+
+async def know(pool: Pool, *said: events.Event | RecoveryCase) -> None:
+    """Events and what was decided about cases, at positions 1, 2, 3 …"""
+    journal: list[RecordedEvent] = []
+    for each in said:
+        if isinstance(each, events.Event):
+            journal.append(recorded(each, len(journal) + 1))
+            continue
+        for entry in entries(each.collect_events()):
+            made = RecordedEvent(
+                position=len(journal) + 1,
+                tenant="default",
+                source="touchledger",
+                topic=entry.topic,
+                event=entry.state,
+                stream_id=entry.originator_id,
+            )
+            made.recorded_at.FromDatetime(recorded_at_position(made.position))
+            assert json.loads(entry.state)
+            journal.append(made)
+    scoreboard = Scoreboard(pool)
+    await scoreboard.install()
+    await project(scoreboard, journal)
+
+
+def counts(row: Row) -> tuple[str, ...]:
+    return tuple(row[name] for name in ("open", "remedied", "overdue"))
+
+
+async def test_a_failure_is_open_until_its_end_and_overdue_when_nothing_is_put_right_in_time(
+    figures: Figures,
+) -> None:
+    await figures.know(
+        # Of a's 72 hours none is left, of b's half a one.
+        today(72.5),
+        *(failed("a", 0), failed("b", 1), failed("c", 2), failed("d", 3)),
+        *(remedied("c", 4), ended("d", 5)),
+    )
+    [row] = await figures.rows("open_recovery")
+    assert ("3", "1", "1") == counts(row)
+    assert ("2026-07-01T08:00:00Z", "72") == (row["oldest_at"], row["allowed_hours"])
+    behind = await figures.events("open_recovery", "touchpoint=store.checkout")
+    assert ["failure a", "failure b", "failure c", "remedy c"] == behind
+    [row] = await figures.rows("open_recovery", as_of_position={"number": "2"})
+    assert ("1", "0", "1") == counts(row)
+
+
+async def test_a_touchpoint_where_all_is_at_an_end_has_none_open(figures: Figures) -> None:
+    await figures.know(failed("a"), ended("a", 1), today(100))
+    [row] = await figures.rows("open_recovery")
+    assert ("0", "0", "0") == counts(row)
+    assert "oldest_at" not in row
+
+
+async def test_where_there_is_a_case_the_case_says_whether_it_is_open(
+    figures: Figures, scoring_pool: Pool
+) -> None:
+    by_hand, again = case_of("by hand", "failure a"), case_of("again", "failure b")
+    by_hand.close(command("close", 2), result="", reason="duplicate")
+    again.remedy(command("remedy", 2), remedy={"kind": "REMEDY_KIND_REDO"})
+    again.close(command("close", 3), result="RECOVERY_RESULT_ACCEPTED", reason="")
+    again.reopen(command("reopen", 4), reason="failed_again")
+    await know(
+        scoring_pool,
+        *(failed("a", 0), failed("b", 1), ended("b", 3), today(200)),
+        *(by_hand, again),
+    )
+    [row] = await figures.rows("open_recovery")
+    # What was put right before it was reopened was not enough.
+    assert ("1", "0", "1") == counts(row)
+    # By hand at 5 and 6; the other is opened at 7, remedied, closed, and opened again at 10.
+    told = {4: "1", 5: "1", 6: "0", 7: "1", 8: "1", 9: "0", 10: "1"}
+    for position, open_ in told.items():
+        [row] = await figures.rows("open_recovery", as_of_position={"number": str(position)})
+        assert open_ == row["open"], position
+
+
+async def test_a_case_without_a_failure_such_as_of_a_low_score_is_open_too(
+    figures: Figures, scoring_pool: Pool
+) -> None:
+    answer = {"signals": [csat("1")]}
+    low = of("low", 2, feedback_received=answer, customer="ann")
+    await know(scoring_pool, low, case_of("score", "low"), today(75))
+    [row] = await figures.rows("open_recovery")
+    # From the answer on, not from its case.
+    assert ("1", "0", "1", "2026-07-01T10:00:00Z") == (*counts(row), row["oldest_at"])
+    behind = await figures.events("open_recovery", "touchpoint=store.checkout")
+    assert ["low", "decision at 2"] == behind
+
+
+async def test_the_touchpoint_s_own_standard_says_how_long_it_may_take(
+    figures: Figures, scoring_pool: Pool
+) -> None:
+    await figures.know(failed("a"), failed("b", touchpoint="web.shop"), today(2))
+    await scoring_pool.execute(
+        "UPDATE dim_touchpoint SET resolve_seconds_max = 3600 WHERE touchpoint = 'web.shop'"
+    )
+    rows = {row["touchpoint"]: row for row in await figures.rows("open_recovery")}
+    assert ("0", "72") == (
+        rows["store.checkout"]["overdue"],
+        rows["store.checkout"]["allowed_hours"],
+    )
+    assert ("1", "1") == (rows["web.shop"]["overdue"], rows["web.shop"]["allowed_hours"])

@@ -1,0 +1,53 @@
+"""Figures of experience for tests: what is told of events, asked for in every way that there is."""
+
+from typing import Any
+
+from google.protobuf import json_format
+
+from services.chassis.postgres import Pool
+from services.scoring.experience.told import get_figure, get_figure_events
+from services.scoring.scoreboard import Scoreboard
+from tests.support.asking import asking
+from tests.support.journals import journal_of, project
+from touchledger.v1 import events_pb2 as events
+from touchledger.v1 import experience_pb2 as pb
+
+Row = dict[str, str]
+
+
+class Figures:
+    """Of read models that a test has projected by hand."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def know(self, *told: events.Event) -> None:
+        """The read models hold exactly these events, at positions 1, 2, 3 …"""
+        scoreboard = Scoreboard(self._pool)
+        await scoreboard.install()
+        await project(scoreboard, journal_of(*told))
+
+    async def answer(self, figure: str, **asked: Any) -> pb.GetFigureResponse:
+        request = json_format.ParseDict({"figure": figure, **asked}, pb.GetFigureRequest())
+        async with asking(self._pool) as made:
+            return await get_figure(made.answers, "default", request)
+
+    async def rows(self, figure: str, **asked: Any) -> list[Row]:
+        """What GetFigure tells; where it is asked of now, and of all, the view tells the same."""
+        told = await self.answer(figure, **asked)
+        found = [{**row.keys, **row.values} for row in told.rows]
+        if not asked:
+            of_view = await self._pool.fetch(
+                f"SELECT * FROM {figure} WHERE tenant = 'default'"
+            )  # a test's
+            assert len(found) == len(of_view)
+        return found
+
+    async def events(self, figure: str, *keys: str, **asked: Any) -> list[str]:
+        """The ids of the events behind rows."""
+        request = json_format.ParseDict(
+            {"figure": figure, "keys": keys, **asked}, pb.GetFigureEventsRequest()
+        )
+        async with asking(self._pool) as made:
+            told = await get_figure_events(made.answers, "default", request)
+        return [each.event_id for each in told.events]
