@@ -11,7 +11,7 @@ from services.chassis.client import open_channel
 from services.chassis.migrations import migrate
 from services.chassis.postgres import open_pool, refuse_unsafe_library_mode
 from services.chassis.server import Server, run_process
-from services.scoring import bi_role, lease, statistics
+from services.scoring import bi_role, lease
 from services.scoring.alerts.back_test import BackTests
 from services.scoring.alerts.board import Board
 from services.scoring.alerts.delivery import Delivery
@@ -131,11 +131,9 @@ async def main() -> None:
             # them again and again took a third of the time of reading it.
             gc.freeze()
             gc.set_threshold(COLLECT_AFTER_OBJECTS)
-            beside = [
-                *(projector.run(), rebuilder.run(), projections.measure()),
-                *(alerts.run(), statistics.keep(changing)),
-            ]
-            await server.run(beside)
+            await server.run(
+                [projector.run(), rebuilder.run(), projections.measure(), alerts.run()]
+            )
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from services.scoring.facts import (
 from services.scoring.models import LIVE, Model
 from services.scoring.reporting_day import ReportingDays, reporting_days
 from services.scoring.source import PAGE_EVENTS_MAX
+from services.scoring.statistics import Statistics
 from touchledger.v1.journal_pb2 import Position, RecordedEvent
 
 log = structlog.get_logger()
@@ -137,6 +138,7 @@ class Scoreboard:
         self._model = model
         self._zone = reporting_zone
         self._days: dict[str, ReportingDays] = {}
+        self._statistics = Statistics()
 
     async def install(self) -> None:
         """Makes the model if there is none, brings it to the formulas of this release, declares the zone."""
@@ -224,6 +226,8 @@ class Scoreboard:
                 await models.make_lookups(tx)
             ended = await self._write(tx, facts)
             await self._roll_up(tx, facts, progress, tenants, ended)
+            if near:
+                await self._statistics.renew(tx, progress.to)
 
     async def park(
         self, event: RecordedEvent, reason: str, progress: Progress, *, fence: Fence | None = None
