@@ -68,7 +68,8 @@ class Then:
             after = position
 
     def of_view(self, figure: Figure) -> list[Row]:
-        keys = f" ORDER BY {', '.join(figure.keys)}" if figure.keys else ""
+        by = [*figure.order, *figure.keys]
+        keys = f" ORDER BY {', '.join(by)}" if by else ""
         told = self.sql.rows(f"SELECT * FROM {figure.name} WHERE tenant = 'default'{keys}")
         return [{name: row[name] for name in [*figure.keys, *figure.columns]} for row in told]
 
