@@ -9,7 +9,7 @@ import asyncpg
 import structlog
 
 from services.chassis.postgres import Connection, Pool, Unsuitable
-from services.scoring import attributes, cases, definitions, formulas, models
+from services.scoring import attributes, cases, definitions, formulas, models, statistics
 from services.scoring.binary_copy import copy
 from services.scoring.facts import (
     EVENT_COLUMNS,
@@ -30,7 +30,6 @@ from services.scoring.facts import (
 from services.scoring.models import LIVE, Model
 from services.scoring.reporting_day import ReportingDays, reporting_days
 from services.scoring.source import PAGE_EVENTS_MAX
-from services.scoring.statistics import Statistics
 from touchledger.v1.journal_pb2 import Position, RecordedEvent
 
 log = structlog.get_logger()
@@ -138,7 +137,8 @@ class Scoreboard:
         self._model = model
         self._zone = reporting_zone
         self._days: dict[str, ReportingDays] = {}
-        self._statistics = Statistics()
+        # Up to this position PostgreSQL knows enough of the tables.
+        self._known_until = 0
 
     async def install(self) -> None:
         """Makes the model if there is none, brings it to the formulas of this release, declares the zone."""
@@ -226,8 +226,10 @@ class Scoreboard:
                 await models.make_lookups(tx)
             ended = await self._write(tx, facts)
             await self._roll_up(tx, facts, progress, tenants, ended)
-            if near:
-                await self._statistics.renew(tx, progress.to)
+            known_until = self._known_until
+            if near and progress.to >= known_until:
+                known_until = await statistics.renew(tx, progress.to)
+        self._known_until = known_until
 
     async def park(
         self, event: RecordedEvent, reason: str, progress: Progress, *, fence: Fence | None = None

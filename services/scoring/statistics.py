@@ -17,20 +17,14 @@ SELECT string_agg(oid::regclass::text, ', ') FROM pg_class
 """
 
 
-class Statistics:
-    """Of the model that a connection works on."""
+async def renew(tx: Connection, position: int) -> int:
+    """Within a page's transaction, so that nobody sees its rows without them. Once for each doubling.
 
-    def __init__(self) -> None:
-        # From this position on they are to be renewed: positions count events.
-        self._until = 0
-
-    async def renew(self, tx: Connection, position: int) -> None:
-        """Within a page's transaction, so that nobody sees its rows without them. Once for each doubling."""
-        if self._until <= position <= EVENTS_MAX:
-            known = await tx.fetchval(KNOWN)
-            if position >= max(EVENTS_MIN, 2 * known):
-                tables = await tx.fetchval(TABLES)
-                await tx.execute(f"ANALYZE {tables}")
-                known = position
-            # Where the transaction fails after all, the next page comes to more.
-            self._until = max(EVENTS_MIN, 2 * known)
+    The position from which on they are to be renewed: positions count events.
+    """
+    known = await tx.fetchval(KNOWN)
+    if max(EVENTS_MIN, 2 * known) <= position <= EVENTS_MAX:
+        tables = await tx.fetchval(TABLES)
+        await tx.execute(f"ANALYZE {tables}")
+        known = position
+    return max(EVENTS_MIN, 2 * int(known))
