@@ -8,6 +8,7 @@ SERVICES := $(sort $(shell grep -l "^service " $(PROTOS)))
 # The contract of the last release, which users rely on: no check against it needs the history of a clone.
 # A release writes it anew: buf build protos --exclude-source-info -o protos/released.txtpb
 RELEASED := protos/released.txtpb
+LOCK := uv pip compile --universal --generate-hashes --no-header --python-version 3.11 --no-strip-extras --upgrade
 ARGS ?=
 
 .PHONY: help demo run test test/bi stories torture overload verify lint types protos lock clean
@@ -63,8 +64,11 @@ protos: $(VENV)/dev  ## Write the stubs beside the protos
 
 lock: $(VENV)/dev  ## Resolve requirements/*.in into hash-locked *.txt that name no host
 	@command -v uv >/dev/null || { echo "make lock needs uv on the PATH"; exit 1; }
-	for name in run dev bench bi; do uv pip compile --universal --generate-hashes --no-header --python-version 3.11 \
-	  --no-strip-extras --upgrade requirements/$$name.in -o requirements/$$name.txt; done
+	$(LOCK) requirements/run.in requirements/local.in -o requirements/run.txt
+	for name in dev bench bi; do $(LOCK) requirements/$$name.in -o requirements/$$name.txt; done
+	@# What is in the image is what was tested.
+	$(LOCK) requirements/run.in -c requirements/run.txt -o requirements/image.txt
+	$(LOCK) requirements/image-build.in -c requirements/dev.txt -o requirements/image-build.txt
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
