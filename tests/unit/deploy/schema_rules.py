@@ -1,6 +1,8 @@
 """Objects fit the schemas of the oldest and the newest Kubernetes that the manifests are for."""
 
+import json
 from collections.abc import Iterator
+from functools import cache
 
 import kubernetes_validate
 
@@ -30,14 +32,21 @@ CUSTOM = frozenset(
 
 def fits_the_schemas(manifests: Manifests) -> Iterator[str]:
     for one in manifests.objects:
-        if (one["apiVersion"], one["kind"]) in CUSTOM:
-            continue
-        for version in VERSIONS:
-            try:
-                kubernetes_validate.validate(one, version, strict=True)
-            except kubernetes_validate.ValidationError as error:
-                where = ".".join(map(str, error.path))
-                yield f"{one['kind']} {name(one)} for {version}: {where}: {error.message}"
-            except kubernetes_validate.SchemaNotFoundError as error:
-                # The command line only warns of these, and then lets the object pass unread.
-                yield f"{one['kind']} {name(one)} for {version}: {error.message}"
+        if (one["apiVersion"], one["kind"]) not in CUSTOM:
+            yield from _problems(json.dumps(one))
+
+
+@cache
+def _problems(text: str) -> list[str]:
+    """Most objects are the same in several renders."""
+    one, found = json.loads(text), []
+    for version in VERSIONS:
+        try:
+            kubernetes_validate.validate(one, version, strict=True)
+        except kubernetes_validate.ValidationError as error:
+            where = ".".join(map(str, error.path))
+            found.append(f"{one['kind']} {name(one)} for {version}: {where}: {error.message}")
+        except kubernetes_validate.SchemaNotFoundError as error:
+            # The command line only warns of these, and then lets the object pass unread.
+            found.append(f"{one['kind']} {name(one)} for {version}: {error.message}")
+    return found
