@@ -11,7 +11,7 @@ RELEASED := protos/released.txtpb
 LOCK := uv pip compile --universal --generate-hashes --no-header --python-version 3.11 --no-strip-extras --upgrade
 ARGS ?=
 
-.PHONY: help demo run test test/bi stories torture overload verify lint types rendered check/k8s protos lock clean
+.PHONY: help demo run test test/bi stories torture overload verify lint types protos lock clean
 
 help:  ## What there is
 	@awk -F ':.*## ' '/^[a-z].*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,7 @@ lint: $(VENV)/dev
 types: $(VENV)/dev
 	$(BIN)/mypy
 
+.PHONY: rendered check/k8s
 # kubectl brings kustomize, and no package of Python's does.
 rendered: $(VENV)/dev  ## Write deploy/k8s/rendered anew; needs kubectl 1.28 or newer
 	$(BIN)/python -m tests.unit.deploy.render
