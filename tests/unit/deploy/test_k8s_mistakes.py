@@ -377,19 +377,19 @@ MISTAKES: tuple[Planted, ...] = (
         "an edge that is closed",
         network_rules.network_has_the_edges_and_no_more,
         lambda m: ingress(m, "touchpoint")[0]["from"].pop(),
-        "touchpoint: lets in [('gateway', 50052)]",
+        "touchpoint: lets in [('gateway', 50052)",
     ),
     (
         "an edge that is open",
         network_rules.network_has_the_edges_and_no_more,
         lambda m: ingress(m, "touchpoint")[0].pop("from"),
-        "touchpoint: lets in [('*', 50052)]",
+        "touchpoint: lets in [('*', 50052)",
     ),
     (
         "the way around the proxies",
         network_rules.network_has_the_edges_and_no_more,
         lambda m: ingress(m, "gateway")[0].pop("from"),
-        "gateway: lets in [('*', 8080), ('*', 50051)]",
+        "gateway: lets in [('*', 8080), ('*', 50051)",
     ),
     (
         "a database that anybody reaches",
