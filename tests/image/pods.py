@@ -38,6 +38,8 @@ def playable(
     pod = one["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     container["image"] = image
+    # Some releases of podman would open them on this machine, where they are the same for each pod.
+    container.pop("ports", None)
     pod["hostAliases"] = [{"ip": ip, "hostnames": [name]} for name, ip in hosts.items()]
     for volume in pod["volumes"]:
         if secret := volume.pop("secret", None):

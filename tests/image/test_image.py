@@ -34,6 +34,8 @@ NETWORK = "touchledger-test"
 SERVICES = ("touchpoint", "scoring", "gateway")
 HEADLESS = {"touchpoint": "touchpoint-headless", "scoring": "scoring-headless"}
 READY_SECONDS_MAX = 60.0
+# Of linux/in.h; Python has no name for it.
+IP_FREEBIND = 15
 # Of the whole image, by podman's account; a quarter more than with Debian's Python in November 2026.
 IMAGE_BYTES_MAX = 420_000_000
 TOOLS = ("gcc", "cc", "g++", "ld", "make", "git", "postgres", "initdb", "hadolint")
@@ -92,6 +94,11 @@ class Forwarder(socketserver.ThreadingTCPServer):
         self.target = target
         super().__init__((host, 0), Forward)
 
+    def server_bind(self) -> None:
+        # The address exists once the first pod does.
+        self.socket.setsockopt(socket.SOL_IP, IP_FREEBIND, 1)
+        super().server_bind()
+
 
 class Forward(socketserver.BaseRequestHandler):
     def handle(self) -> None:
@@ -120,9 +127,8 @@ class Played:
     folders: dict[str, Path]
 
 
-def address_of(podman: Podman, pod: str) -> str:
-    infra = podman.told("pod", "inspect", "--format", "{{.InfraContainerID}}", pod)
-    (found,) = json.loads(podman.told("container", "inspect", infra))
+def address_of(podman: Podman, container: str) -> str:
+    (found,) = json.loads(podman.told("container", "inspect", container))
     address: str = found["NetworkSettings"]["Networks"][NETWORK]["IPAddress"]
     return address
 
@@ -221,14 +227,17 @@ def played(
             hosts = {HEADLESS[each]: address for each, address in addresses.items()}
             manifests.append(playable(service, image=TAG, secrets=folders, hosts=hosts))
             podman.run("kube", "play", "--network", NETWORK, "-", stdin=manifests[-1])
-            listed = podman.told("ps", "--all", "--format", "{{.Names}} {{.PodName}}")
-            (name, pod), *_ = (
-                each.split()
-                for each in listed.splitlines()
-                if each.split()[0].endswith(f"-{service}") and service in each.split()[1]
+            label = f"label=app.kubernetes.io/name={service}"
+            pod = json.loads(
+                podman.told(
+                    "pod", "inspect", podman.told("pod", "ps", "--quiet", "--filter", label)
+                )
             )
-            containers[service] = name
-            addresses[service] = address_of(podman, pod)
+            infra = pod["InfraContainerID"]
+            (containers[service],) = (
+                each["Name"] for each in pod["Containers"] if each["Id"] != infra
+            )
+            addresses[service] = address_of(podman, infra)
         for service, address in addresses.items():
 
             def ready(service: str = service, address: str = address) -> bool:
