@@ -65,7 +65,8 @@ class Podman:
                 stdout=sys.stderr,
                 timeout=BASE_SECONDS_MAX,
             )
-            shutil.rmtree(Path(files, "var/cache/apt"))
+            for cache in ("var/cache/apt", "var/lib/apt/lists"):
+                shutil.rmtree(Path(files, cache))
             archive = self._folder / "debian.tar"
             subprocess.run(["tar", "-C", files, "-cf", archive, "."], check=True)
         self.run("import", "--quiet", archive, DEBIAN_IMAGE)
