@@ -8,10 +8,12 @@ SERVICES := $(sort $(shell grep -l "^service " $(PROTOS)))
 # The contract of the last release, which users rely on: no check against it needs the history of a clone.
 # A release writes it anew: buf build protos --exclude-source-info -o protos/released.txtpb
 RELEASED := protos/released.txtpb
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+IMAGE ?= touchledger:$(VERSION)
 LOCK := uv pip compile --universal --generate-hashes --no-header --python-version 3.11 --no-strip-extras --upgrade
 ARGS ?=
 
-.PHONY: help demo run test test/bi stories torture overload verify lint types protos lock clean
+.PHONY: help demo run test test/bi test/image image stories torture overload verify lint types protos lock clean
 
 help:  ## What there is
 	@awk -F ':.*## ' '/^[a-z].*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +31,13 @@ test: $(VENV)/dev $(VENV)/node  ## Run the test suite
 
 test/bi: $(VENV)/bi  ## Ask schema bi with real BI clients: SQLAlchemy, pandas, DuckDB, ODBC, JDBC, dbt
 	$(BIN)/python -m pytest tests/bi $(ARGS)
+
+image:  ## Build the image of all services with podman: ARGS="--build-arg PYTHON_IMAGE=HOST/python@sha256:..."
+	podman build --file deploy/image/Containerfile --tag $(IMAGE) --build-arg VERSION=$(VERSION) \
+	  --build-arg REVISION=$$(git rev-parse HEAD) --build-arg CREATED=$$(git log -1 --format=%cI) $(ARGS) .
+
+test/image: $(VENV)/dev  ## Build the image and start each service in it as deploy/k8s does, where podman is
+	TOUCHLEDGER_TEST_IMAGE=1 $(BIN)/python -m pytest -p no:cacheprovider --timeout 1200 tests/image $(ARGS)
 
 stories: $(VENV)/dev  ## Give the journal, the scores and the HTTP API more random input than make test does
 	TOUCHLEDGER_TEST_STORIES=150 $(BIN)/python -m pytest --timeout 900 $(ARGS) \
