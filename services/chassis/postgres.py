@@ -10,7 +10,7 @@ import asyncpg
 import structlog
 
 from services.chassis.errors import DATABASE_AWAY
-from services.chassis.settings import ServiceSettings
+from services.chassis.settings import DatabaseSettings
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -40,7 +40,7 @@ class Unsuitable(SystemExit):
 
 @asynccontextmanager
 async def open_pool(
-    settings: ServiceSettings,
+    settings: DatabaseSettings,
     *,
     name: str,
     size_max: int,

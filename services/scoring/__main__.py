@@ -4,11 +4,9 @@ import gc
 import os
 import socket
 from functools import partial
-from pathlib import Path
 
 from services.chassis import logs, settings, telemetry
 from services.chassis.client import open_channel
-from services.chassis.migrations import migrate
 from services.chassis.postgres import open_pool, refuse_unsafe_library_mode
 from services.chassis.server import Server, run_process
 from services.scoring import bi_role, lease
@@ -23,6 +21,7 @@ from services.scoring.alerts.webhook_post import read_webhooks
 from services.scoring.answers import Answers
 from services.scoring.experience.servicer import ExperienceServicer
 from services.scoring.lease import Lease
+from services.scoring.migrate import prepare
 from services.scoring.models import LIVE, NEXT
 from services.scoring.projections import Projections, next_may_reach
 from services.scoring.projections_servicer import ProjectionServicer
@@ -71,7 +70,7 @@ async def main() -> None:
                 peers_secret_file=configured.peers_secret_file,
             ) as channel,
         ):
-            await migrate(live_pool, Path(__file__).parent / "sql")
+            await prepare(live_pool)
             scoreboard = Scoreboard(live_pool, reporting_zone=configured.reporting_zone)
             rebuilt = Scoreboard(next_pool, model=NEXT, reporting_zone=configured.reporting_zone)
             await scoreboard.install()
