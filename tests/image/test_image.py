@@ -143,7 +143,8 @@ def health(address: str, service: str) -> str:
             )
         except grpc.RpcError as error:
             return str(error.code())
-        return health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
+        told: str = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
+        return told
 
 
 def write(folder: Path, **files: bytes | str) -> Path:
@@ -161,7 +162,7 @@ def the_secrets(folder: Path, urls: dict[str, str]) -> dict[str, Path]:
     made = dict[str, Path]()
     for service in SERVICES:
         variable = f"TOUCHLEDGER_{service.upper()}_DATABASE_URL"
-        url = {variable: urls[service], "ca__crt": ca}
+        url: dict[str, bytes | str] = {variable: urls[service], "ca__crt": ca}
         made[f"{service}-database"] = write(folder / f"{service}-database", **url)
     names = {**HEADLESS, "gateway": "gateway", "gateway-edge": "localhost"}
     for name, host in names.items():
