@@ -53,7 +53,7 @@ class JournalServiceStub:
     sent already and then RESOURCE_EXHAUSTED. One process serves at most 64 streams; callers beyond get
     RESOURCE_EXHAUSTED at once. After either, as after UNAVAILABLE, go on after the last scanned_to.
     Errors: INVALID_ARGUMENT when the filter can't be taken, FAILED_PRECONDITION when the position is of
-    another journal or beyond the head, DATA_LOSS when the journal has a hole (also where the filter would skip
+    another journal or beyond the head (code POSITIONS_LOST: a restore has lost it), DATA_LOSS when the journal has a hole (also where the filter would skip
     it), RESOURCE_EXHAUSTED and UNAVAILABLE with RetryInfo.
     """
     ReadRange: _grpc.UnaryUnaryMultiCallable[_journal_pb2.ReadRangeRequest, _journal_pb2.ReadRangeResponse]
@@ -94,7 +94,7 @@ class JournalServiceAsyncStub(JournalServiceStub):
     sent already and then RESOURCE_EXHAUSTED. One process serves at most 64 streams; callers beyond get
     RESOURCE_EXHAUSTED at once. After either, as after UNAVAILABLE, go on after the last scanned_to.
     Errors: INVALID_ARGUMENT when the filter can't be taken, FAILED_PRECONDITION when the position is of
-    another journal or beyond the head, DATA_LOSS when the journal has a hole (also where the filter would skip
+    another journal or beyond the head (code POSITIONS_LOST: a restore has lost it), DATA_LOSS when the journal has a hole (also where the filter would skip
     it), RESOURCE_EXHAUSTED and UNAVAILABLE with RetryInfo.
     """
     ReadRange: _aio.UnaryUnaryMultiCallable[_journal_pb2.ReadRangeRequest, _journal_pb2.ReadRangeResponse]  # type: ignore[assignment]
@@ -150,7 +150,7 @@ class JournalServiceServicer(metaclass=_abc_1.ABCMeta):
         sent already and then RESOURCE_EXHAUSTED. One process serves at most 64 streams; callers beyond get
         RESOURCE_EXHAUSTED at once. After either, as after UNAVAILABLE, go on after the last scanned_to.
         Errors: INVALID_ARGUMENT when the filter can't be taken, FAILED_PRECONDITION when the position is of
-        another journal or beyond the head, DATA_LOSS when the journal has a hole (also where the filter would skip
+        another journal or beyond the head (code POSITIONS_LOST: a restore has lost it), DATA_LOSS when the journal has a hole (also where the filter would skip
         it), RESOURCE_EXHAUSTED and UNAVAILABLE with RetryInfo.
         """
 
