@@ -2,7 +2,7 @@
 
 Run it while no scoring service runs. A model that is ahead of what the restored journal has in common with
 the one that it was filled from is emptied, and the next start fills it from position 1. One that is not ahead
-stays as it is, and its projector goes on. Rules, alerts, BI roles and reporting zones stay. Safe to repeat.
+keeps its rows and goes on. Rules, alerts, BI roles and reporting zones stay. Safe to repeat.
 """
 
 import argparse
@@ -33,6 +33,10 @@ SELECT count(*) FROM pg_stat_activity
 """
 CHECKPOINTS = {
     name: f"SELECT journal_id, position FROM {model.bi}.freshness WHERE projection = 'scoreboard'"  # noqa: S608  # a constant's
+    for name, model in NAMES.items()
+}
+GO_ON = {
+    name: f"UPDATE {model.bi}.freshness SET journal_id = $1 WHERE projection = 'scoreboard'"  # noqa: S608  # a constant's
     for name, model in NAMES.items()
 }
 
@@ -87,6 +91,8 @@ async def mend(pool: Pool, journal: Journal) -> list[Mended]:
             assert checkpoint is not None, "model/bi.sql inserts the row"
             known, position = checkpoint["journal_id"], checkpoint["position"]
             if journal.has(known, position):
+                if known:
+                    await tx.execute(GO_ON[name], journal.journal_id)
                 continue
             same = known in ("", journal.journal_id)
             last = journal.position if same else journal.common.get(known)
