@@ -212,12 +212,18 @@ async def bench(here: Place, rounds: int) -> tuple[list[Row], list[Goal]]:
 
 
 def _row(name: str, measured: Measured, restarts: int) -> Row:
-    figures = [
-        round(figure, 2)
-        for each in (measured.noticed, measured.ready, measured.recorded)
-        for figure in (statistics.median(each), max(each))
-    ]
-    return Row(name, *figures, measured.checks, measured.failures, restarts)
+    return Row(
+        outage=name,
+        noticed_seconds=round(statistics.median(measured.noticed), 2),
+        noticed_seconds_max=round(max(measured.noticed), 2),
+        ready_seconds=round(statistics.median(measured.ready), 2),
+        ready_seconds_max=round(max(measured.ready), 2),
+        recorded_seconds=round(statistics.median(measured.recorded), 2),
+        recorded_seconds_max=round(max(measured.recorded), 2),
+        liveness_checks=measured.checks,
+        liveness_failures=measured.failures,
+        restarts=restarts,
+    )
 
 
 def goals(rows: list[Row]) -> list[Goal]:

@@ -89,6 +89,7 @@ def backup(
         if show:
             _show(backups, json_output)
             return
+        backups.check_apart(DataFolder(data).path)
         backups.create()
         with backups.locked("backup"):
             if database_url:

@@ -140,6 +140,14 @@ class BackupFolder:
                 "want a folder that this user may write, on another disk than the data"
             ) from error
 
+    def check_apart(self, data: Path) -> None:
+        """Raises LaunchError where whatever takes the data would take the backups with it."""
+        if self.path == data or data in self.path.parents:
+            raise LaunchError(
+                f"backup folder {self.path}: is in the data folder {data}, "
+                "want one elsewhere, best on another disk"
+            )
+
     def claim(self, cluster: str) -> None:
         """Raises LaunchError where the folder has another cluster's backups."""
         mark = self.path / "cluster"

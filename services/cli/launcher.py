@@ -161,8 +161,10 @@ class Launcher:
                 exit_code=2,
             )
         if options.backup_folder:
+            backups = BackupFolder(options.backup_folder)
+            backups.check_apart(self._folder.path)
             self._archive = WalArchive(
-                BackupFolder(options.backup_folder),
+                backups,
                 log=self._folder.log("wal-archive"),
                 say=self._say,
             )

@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -101,15 +101,19 @@ def mend(
 def mended(touchpoint_url: str, scoring_url: str, *, known: Sequence[str] = ()) -> Mended:
     """known: options that name exported checkpoints. Raises LaunchError with what a module said."""
     journal = module(
-        "services.touchpoint.restored", "--json", *known, **{TOUCHPOINT_URL: touchpoint_url}
+        "services.touchpoint.restored", "--json", *known, variables={TOUCHPOINT_URL: touchpoint_url}
     )
     models = module(
-        "services.scoring.restored", "--json", f"--journal={journal}", **{SCORING_URL: scoring_url}
+        "services.scoring.restored",
+        *("--json", f"--journal={journal}"),
+        variables={SCORING_URL: scoring_url},
     )
     return Mended(json.loads(journal), json.loads(models))
 
 
-def module(name: str, *arguments: str, good: Collection[int] = (0,), **variables: str) -> str:
+def module(
+    name: str, *arguments: str, variables: Mapping[str, str], good: Collection[int] = (0,)
+) -> str:
     """What a service's module prints. Raises LaunchError with what it said where that is no good end."""
     ended = subprocess.run(
         # -P: a folder `services` in the user's own is not ours.
@@ -122,6 +126,7 @@ def module(name: str, *arguments: str, good: Collection[int] = (0,), **variables
         check=False,
     )
     if ended.returncode not in good:
-        said = ended.stderr.strip().removeprefix("touchledger: ")
+        # Its log comes before.
+        said = ended.stderr.strip().rpartition("\n")[2].removeprefix("touchledger: ")
         raise LaunchError(said or f"{name} failed with exit code {ended.returncode}")
     return ended.stdout.strip()

@@ -330,7 +330,7 @@ def _finished(folder: DataFolder, admin_url: str, known: Sequence[str]) -> tuple
             "services.touchpoint.verify",
             *("--json", *known, *(f"--restored-from={each}" for each in done.journal["common"])),
             good=(0, EXIT_TOUCHED),
-            **{TOUCHPOINT_URL: urls["touchpoint"]},
+            variables={TOUCHPOINT_URL: urls["touchpoint"]},
         )
     )
     problem = said["problem"]

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psutil
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from google.protobuf.json_format import MessageToDict
@@ -54,8 +55,11 @@ class Drill:
         self.steps[what] = time.monotonic() - began
 
 
-def drill(folder: Path, *, events: int, seed: int) -> Drill:
-    """Ends with an AssertionError where something is not as it was."""
+def drill(folder: Path, *, events: int, seed: int, wholly: bool = True) -> Drill:
+    """Ends with an AssertionError where something is not as it was.
+
+    wholly: with a dump, a kill of what streams the log, and everything published again.
+    """
     done = Drill()
     backups, elsewhere = folder / "backups", folder / "elsewhere"
     elsewhere.mkdir()
@@ -79,8 +83,12 @@ def drill(folder: Path, *, events: int, seed: int) -> Drill:
         with done.step("backup of a system under load"):
             made = json.loads(_ok("backup", backups, "--data", before.data, "--json"))
         assert under_load.wait(ENDED_SECONDS_MAX) == 0
+        if wholly:
+            # What could not be streamed meanwhile comes later.
+            _kill_streaming(backups)
         position = before.caught_up()
         then = before.scores()
+        wait_for(lambda: _streaming(backups), "somebody who streams the log again")
         time.sleep(COMMITS_SECONDS)
         moment = datetime.now(UTC)
         time.sleep(COMMITS_SECONDS)
@@ -120,9 +128,14 @@ def drill(folder: Path, *, events: int, seed: int) -> Drill:
         with done.step("what was lost, published again"):
             again = _replayed(after, files[2])
         assert again == {"RECORDED": lost_to - position}, again
-        # All of it was kept: nothing is recorded twice.
-        assert _replayed(after, files[0]) == {"DUPLICATE": events // PARTS}
+        if wholly:
+            # All of it was kept: nothing is recorded twice.
+            assert _replayed(after, files[0]) == {"DUPLICATE": events // PARTS}
         assert after.caught_up() == lost_to
+        if wholly:
+            _dump(done, after, backups)
+    if wholly:
+        _from_dump(done, backups, folder / "from-dump", lost_to)
     done.facts |= {
         "positions restored": position,
         "positions lost, and named": f"{position + 1} to {lost_to}",
@@ -229,6 +242,33 @@ def _figures(row: dict[str, Any]) -> dict[str, Any]:
     return {
         name: value for name, value in row.items() if name not in ("journal_id", "as_of_position")
     }
+
+
+def _dump(done: Drill, up: Up, backups: Path) -> None:
+    admin = up.database_url("postgres")
+    with done.step("dump, as of a server that is not ours"):
+        _ok("backup", backups, "--database-url", admin, "--data", up.data)
+
+
+def _from_dump(done: Drill, backups: Path, folder: Path, position: int) -> None:
+    with done.step("restore of the dump, verified"):
+        restored = json.loads(_ok("restore", backups, "--data", folder, "--json"))
+    assert restored["backup"].startswith("dump-")
+    assert (restored["journal"]["position"], restored["intact"]) == (position, True)
+
+
+def _streaming(backups: Path) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.name() == "pg_receivewal" and str(backups) in " ".join(process.cmdline()):
+                found.append(process)
+    return found
+
+
+def _kill_streaming(backups: Path) -> None:
+    for process in _streaming(backups):
+        process.kill()
 
 
 def _disaster(up: Up) -> None:

@@ -145,6 +145,13 @@ def test_the_backups_of_another_cluster_are_not_mixed_with_ours(backups: BackupF
         backups.claim("4712")
 
 
+def test_backups_in_the_data_folder_are_refused(backups: BackupFolder, tmp_path: Path) -> None:
+    backups.check_apart(tmp_path / "data")
+    for data in (backups.path, tmp_path):
+        with pytest.raises(LaunchError, match="want one elsewhere"):
+            backups.check_apart(data)
+
+
 def test_a_backup_that_failed_leaves_nothing(backups: BackupFolder) -> None:
     def fail() -> None:
         with backups.writing("base", MOMENT) as folder:
