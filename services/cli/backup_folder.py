@@ -287,7 +287,8 @@ def check_manifest(cluster: Path) -> int:
     for path in cluster.rglob("*"):
         name = str(path.relative_to(cluster))
         # The log has checksums of its own, in each record.
-        if path.is_file() and name not in listed | NOT_IN_MANIFEST and path.parent.name != "pg_wal":
+        in_log = name.startswith("pg_wal/")
+        if path.is_file() and name not in listed | NOT_IN_MANIFEST and not in_log:
             raise LaunchError(
                 f"{path}: is not in the manifest, want what pg_basebackup wrote alone"
             )
