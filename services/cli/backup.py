@@ -137,10 +137,12 @@ async def _base(backups: BackupFolder, data: DataFolder, with_secrets: bool) -> 
             "--manifest-checksums=SHA256",
             url=url("postgres"),
         )
+        # No earlier moment can be restored from it.
+        whole_at = datetime.now(UTC)
         check_manifest(cluster)
         if with_secrets:
             shutil.copytree(data.secrets, folder / "secrets")
-        write_backup(folder, _described("base", moment, head, data, with_secrets))
+        write_backup(folder, _described("base", whole_at, head, data, with_secrets))
     return backups.all()[-1]
 
 
@@ -190,7 +192,7 @@ def _described(
 ) -> Backup:
     return Backup(
         kind=kind,
-        made_at=moment.isoformat(timespec="seconds"),
+        made_at=moment.isoformat(),
         journal_id=head["journal_id"],
         position=head["position"],
         gateway_key_digest=key_digest(data.gateway_key),

@@ -49,6 +49,7 @@ class Backup:
 
     # base or dump.
     kind: str
+    # When it was whole.
     made_at: str
     journal_id: str
     # It holds everything up to here at least, which was recorded when the backup began.

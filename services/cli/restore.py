@@ -155,7 +155,7 @@ def _moment(to: str | None) -> datetime | None:
 def _chosen(
     backups: BackupFolder, moment: datetime | None, name: str | None, *, kind: str | None
 ) -> Stored:
-    """The last one that was made before the moment."""
+    """The last one that was whole before the moment; a base before a dump, as its log goes on."""
     found = [each for each in backups.all() if kind in (None, each.backup.kind)]
     if name is not None:
         found = [each for each in found if each.name == name]
@@ -164,9 +164,9 @@ def _chosen(
             f"{backups.path}: has no {name or kind or 'backup'}, "
             "want what `touchledger backup` has made there: `touchledger backup FOLDER --list`"
         )
-    if moment is None:
-        return found[-1]
     bases = [each for each in found if each.backup.kind == "base"]
+    if moment is None:
+        return (bases or found)[-1]
     if not bases:
         raise LaunchError(f"{found[-1].name}: is a dump of one moment, want no --to")
     earlier = [each for each in bases if datetime.fromisoformat(each.backup.made_at) <= moment]
@@ -375,6 +375,8 @@ def _recovered(
         with _server(folder) as server:
             yield server
         return
+    if reach.broken_after and moment is None:
+        typer.echo(f"The log has a gap after {reach.broken_after}: restoring up to there", err=True)
     (folder.postgres / "recovery.signal").touch()
     log = folder.log("restore")
     settings = [

@@ -133,9 +133,9 @@ def drill(folder: Path, *, events: int, seed: int, wholly: bool = True) -> Drill
             assert _replayed(after, files[0]) == {"DUPLICATE": events // PARTS}
         assert after.caught_up() == lost_to
         if wholly:
-            _dump(done, after, backups)
+            dump = _dump(done, after, backups)
     if wholly:
-        _from_dump(done, backups, folder / "from-dump", lost_to)
+        _from_dump(done, backups, dump, folder / "from-dump", lost_to)
     done.facts |= {
         "positions restored": position,
         "positions lost, and named": f"{position + 1} to {lost_to}",
@@ -244,16 +244,17 @@ def _figures(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _dump(done: Drill, up: Up, backups: Path) -> None:
+def _dump(done: Drill, up: Up, backups: Path) -> str:
+    """Its name."""
     admin = up.database_url("postgres")
     with done.step("dump, as of a server that is not ours"):
-        _ok("backup", backups, "--database-url", admin, "--data", up.data)
+        made = _ok("backup", backups, "--database-url", admin, "--data", up.data, "--json")
+    return str(json.loads(made)["name"])
 
 
-def _from_dump(done: Drill, backups: Path, folder: Path, position: int) -> None:
+def _from_dump(done: Drill, backups: Path, name: str, folder: Path, position: int) -> None:
     with done.step("restore of the dump, verified"):
-        restored = json.loads(_ok("restore", backups, "--data", folder, "--json"))
-    assert restored["backup"].startswith("dump-")
+        restored = json.loads(_ok("restore", backups, "--backup", name, "--data", folder, "--json"))
     assert (restored["journal"]["position"], restored["intact"]) == (position, True)
 
 
