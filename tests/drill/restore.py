@@ -20,7 +20,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from google.protobuf.json_format import MessageToDict
 
+from services.cli.data_folder import LogFile
+from services.cli.embedded_postgres import EmbeddedPostgres
 from tests.support.events import csat, event, feedback, nps
+from tests.support.stack import free_port
 from tests.support.up import (
     Up,
     command,
@@ -256,6 +259,26 @@ def _from_dump(done: Drill, backups: Path, name: str, folder: Path, position: in
     with done.step("restore of the dump, verified"):
         restored = json.loads(_ok("restore", backups, "--backup", name, "--data", folder, "--json"))
     assert (restored["journal"]["position"], restored["intact"]) == (position, True)
+    server = EmbeddedPostgres(
+        folder.with_name("server"),
+        log=LogFile(folder.with_name("server.log")),
+        password="drill",
+        port=free_port(),
+    )
+    server.start()
+    to_server = (
+        *("restore", backups, "--backup", name, "--data", folder.with_name("on-a-server")),
+        *("--database-url", server.admin_url),
+    )
+    try:
+        with done.step("restore of the dump to a server, verified"):
+            again = json.loads(_ok(*to_server, "--json"))
+        assert (again["journal"]["position"], again["intact"]) == (position, True)
+        shutil.rmtree(folder.with_name("on-a-server"))
+        refused = touchledger(*to_server)
+        assert (refused.returncode, "nothing is overwritten" in refused.stderr) == (1, True)
+    finally:
+        server.stop()
 
 
 def _streaming(backups: Path) -> list[psutil.Process]:
