@@ -57,7 +57,7 @@ async def main() -> None:
         "key_file": configured.services_key_file,
         "peers_secret_file": configured.peers_secret_file,
     }
-    with telemetry.configured(NAME):
+    with telemetry.configured(NAME, configured):
         async with (
             open_pool(configured, name=NAME, size_max=CONNECTIONS_MAX) as pool,
             open_channel(configured.touchpoint_target, **tls) as touchpoint,

@@ -187,7 +187,7 @@ class Http:
         self._stopping = stopping
         self._bodies = Bodies()
         self._routes = Routes(routes)
-        self._traced = telemetry.exported()
+        self._traced = telemetry.measured()
         host, _, port = settings.http_listen.rpartition(":")
         tls = settings.tls_cert_file and settings.tls_key_file
         if not (tls or settings.tls_in_front or is_loopback(settings.http_listen)):

@@ -56,7 +56,7 @@ async def main() -> None:
     logs.configure(NAME)
     pool = partial(open_pool, configured, name=NAME)
     projecting = partial(pool, size_max=PROJECTING_CONNECTIONS_MAX)
-    with telemetry.configured(NAME):
+    with telemetry.configured(NAME, configured):
         async with (
             projecting(search_path=LIVE.search_path) as live_pool,
             projecting(search_path=NEXT.search_path) as next_pool,

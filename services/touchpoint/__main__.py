@@ -28,7 +28,7 @@ async def main() -> None:
     refuse_unsafe_library_mode()
     configured = settings.load(Settings)
     logs.configure(NAME)
-    with telemetry.configured(NAME):
+    with telemetry.configured(NAME, configured):
         async with open_pool(
             configured, name=NAME, size_max=CONNECTIONS_MAX, lock_timeout=LOCK_TIMEOUT
         ) as pool:

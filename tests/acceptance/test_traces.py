@@ -166,7 +166,14 @@ def assert_refusals_are_traced_without_what_was_published(stack: Stack, spans: C
         )
         assert call.code() is grpc.StatusCode.UNAUTHENTICATED
     refused = spans.wait_for(lambda _, span: span.trace_id.hex() == trace)
-    assert refused.status.code == trace_pb2.Status.STATUS_CODE_ERROR
+    # The caller's fault is no error of the server, say the conventions.
+    assert refused.status.code == trace_pb2.Status.STATUS_CODE_UNSET
+    told = {each.key: each.value.string_value for each in refused.attributes}
+    assert told == {
+        "rpc.system.name": "grpc",
+        "rpc.method": "touchledger.v1.IngestService/Publish",
+        "rpc.response.status_code": "UNAUTHENTICATED",
+    }
     everything = b"".join(span.SerializeToString() for _, span in spans.spans)
     assert b"hunter2" not in everything
     assert b"someone@example.com" not in everything
