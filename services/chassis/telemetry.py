@@ -134,7 +134,8 @@ def span(
 def shared_span(name: str, of: Iterable[trace.Span]) -> Iterator[None]:
     """Around work that is done for several spans at once: within the only one, or a trace of its own.
 
-    The latter and each of them are linked both ways, so that either is found from the other.
+    The latter and each of them are linked both ways, so that either is found from the other. Of none it is
+    none, and what is current here is not taken for one.
     """
     if not _Exported.spans:
         yield
@@ -142,6 +143,13 @@ def shared_span(name: str, of: Iterable[trace.Span]) -> Iterator[None]:
     given = {each.get_span_context().span_id: each for each in of}
     given.pop(trace.INVALID_SPAN_ID, None)
     spans = [*given.values()][:LINKS_MAX]
+    if not spans:
+        token = context.attach(context.Context())
+        try:
+            yield
+        finally:
+            context.detach(token)
+        return
     if len(spans) == 1:
         within, linked = trace.set_span_in_context(spans[0], context.Context()), []
     else:
@@ -149,7 +157,9 @@ def shared_span(name: str, of: Iterable[trace.Span]) -> Iterator[None]:
         linked = [trace.Link(each.get_span_context()) for each in spans]
     with span(name, within=within, links=linked) as made:
         for each in spans if linked else ():
-            each.add_link(made.get_span_context())
+            # A caller that has given up has ended its own.
+            if each.is_recording():
+                each.add_link(made.get_span_context())
         yield
 
 

@@ -14,7 +14,9 @@ from itertools import chain
 from typing import NamedTuple
 
 import grpc
+from opentelemetry import trace
 
+from services.chassis import telemetry
 from services.chassis.errors import Exhausted, ServiceError, Unavailable, from_outcome, outcome_of
 from services.chassis.wire import with_length
 from services.gateway.checks import Good, good
@@ -168,16 +170,20 @@ class Coalescing:
     async def _call(self, taken: Sequence[Waiting]) -> None:
         """Answers each of them, whatever happens."""
         try:
-            runs = _runs(taken)
-            good_ones = {each for run in runs for each in run.publishes}
-            for each in taken:
-                if each not in good_ones:
-                    _answer(each, None)
-            await self._append(runs)
+            with _shared(taken):
+                await self._store(taken)
         except Exception as error:
             problem = _of_the_call(error)
             for each in taken:
                 _answer(each, from_outcome(problem))
+
+    async def _store(self, taken: Sequence[Waiting]) -> None:
+        runs = _runs(taken)
+        good_ones = {each for run in runs for each in run.publishes}
+        for each in taken:
+            if each not in good_ones:
+                _answer(each, None)
+        await self._append(runs)
 
     async def _append(self, runs: Sequence[Run]) -> None:
         if not runs:
@@ -205,6 +211,14 @@ class Coalescing:
         if len(answer.outcomes) != len(runs):
             raise Unavailable("an outcome for each request", got=f"{len(answer.outcomes)}")
         return answer.outcomes
+
+
+def _shared(taken: Sequence[Waiting]) -> contextlib.AbstractContextManager[None]:
+    """The span of a call for several; that of one alone is the current one."""
+    if len(taken) == 1:
+        return contextlib.nullcontext()
+    spans = (each.context.run(trace.get_current_span) for each in taken)
+    return telemetry.shared_span("append many", spans)
 
 
 def _runs(taken: Sequence[Waiting]) -> list[Run]:

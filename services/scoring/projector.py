@@ -12,7 +12,7 @@ from datetime import UTC
 import asyncpg
 import grpc
 import structlog
-from opentelemetry import metrics
+from opentelemetry import metrics, trace
 
 from services.chassis import telemetry
 from services.chassis.errors import DATABASE_AWAY, Conflict, Corrupt, ServiceError, translate
@@ -35,8 +35,6 @@ PAUSE_IN_TROUBLE_SECONDS = 10.0
 # How soon a projection that must not pass another one looks whether that one has moved.
 FOLLOW_SECONDS = 0.05
 RELEASE_SECONDS_MAX = 1.0
-# A span of the SDK keeps at most this many links.
-LINKS_MAX = 128
 # What says that something in the page can't be stored, and would be refused at each repetition. Not the
 # errors of statements that do not fit the tables: those are a bug, and not an event's.
 REFUSED = (
@@ -194,14 +192,15 @@ class Projector:
             self._events_max = min(PAGE_EVENTS_MAX, 2 * self._events_max)
             page_size.record(len(events), {"projection": self._lease.projection})
 
-    def _span(self, events: Sequence[RecordedEvent]):  # type: ignore[no-untyped-def]  # a span's own type is private
+    def _span(
+        self, events: Sequence[RecordedEvent]
+    ) -> contextlib.AbstractContextManager[trace.Span | None]:
+        if not telemetry.traced():
+            return contextlib.nullcontext()
         traceparents = list(dict.fromkeys(event.traceparent for event in events))
-        return telemetry.tracer.start_as_current_span(
+        return telemetry.span(
             "project page",
-            links=telemetry.links(set(traceparents[:LINKS_MAX]) - {""}),
-            # The text of an exception may quote a payload.
-            record_exception=False,
-            set_status_on_exception=False,
+            links=telemetry.links(set(traceparents[: telemetry.LINKS_MAX]) - {""}),
             attributes={
                 "touchledger.projection": self._lease.projection,
                 "touchledger.position.first": events[0].position,

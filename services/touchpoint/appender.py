@@ -12,14 +12,16 @@ import re
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from operator import attrgetter
 from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 import asyncpg
+from opentelemetry import trace
 
+from services.chassis import telemetry
 from services.chassis.errors import DATABASE_AWAY, Corrupt, Exhausted
 from services.chassis.postgres import Connection, Pool
 from services.touchpoint import row, seal
@@ -127,6 +129,8 @@ class Request:
     decides: bool
     also: Also | None
     done: "asyncio.Future[list[Result]]"
+    # Of whoever asks.
+    span: trace.Span = field(default_factory=telemetry.current_span)
 
 
 @dataclass(slots=True)
@@ -250,7 +254,8 @@ class Appender:
     async def _commit_or_fail(self, connection: Connection, requests: Sequence[Request]) -> bool:
         """Whether the connection can be used on."""
         try:
-            await self._commit(connection, requests)
+            with telemetry.shared_span("commit", (each.span for each in requests)):
+                await self._commit(connection, requests)
         except DATABASE_AWAY as error:
             _fail(requests, error)
             return False

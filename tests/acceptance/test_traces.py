@@ -127,6 +127,20 @@ def test_a_publish_is_one_trace_from_the_publisher_to_the_journal_and_scoring_li
         assert at_touchpoint.name == "touchledger.v1.JournalService/AppendMany"
         assert at_touchpoint.parent_span_id == call.span_id
 
+        commit = spans.wait_for(
+            lambda name, span: (
+                (name, span.name, span.parent_span_id)
+                == ("touchledger-touchpoint", "commit", at_touchpoint.span_id)
+            )
+        )
+        assert commit.trace_id.hex() == trace
+        statement = spans.wait_for(lambda _, span: span.parent_span_id == commit.span_id)
+        assert (statement.name, statement.kind) == ("touchpoint.appender.CALL", CLIENT)
+        assert {each.key: each.value.string_value for each in statement.attributes} == {
+            "db.system.name": "postgresql",
+            "db.query.summary": "touchpoint.appender.CALL",
+        }
+
         [(stored,)] = rows(urls["touchpoint"], "SELECT traceparent FROM journal.stored_events")
         assert stored == f"00-{trace}-{at_gateway.span_id.hex()}-01"
         page = spans.wait_for(lambda name, span: span.name == "project page")
@@ -134,6 +148,11 @@ def test_a_publish_is_one_trace_from_the_publisher_to_the_journal_and_scoring_li
         assert [(link.trace_id.hex(), link.span_id) for link in page.links] == [
             (trace, at_gateway.span_id)
         ]
+        spans.wait_for(
+            lambda _, span: (
+                (span.name, span.parent_span_id) == ("scoring.scoreboard.ADVANCE", page.span_id)
+            )
+        )
         assert_refusals_are_traced_without_what_was_published(stack, spans)
         assert_a_publish_over_http_is_traced(stack, spans)
 
