@@ -9,7 +9,7 @@ Of what people publish nothing is told: no text of an exception, no parameter, n
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from opentelemetry import context, metrics, trace
@@ -28,6 +28,22 @@ LINKS_MAX = 128
 DURATION_BUCKETS = (
     *(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25),
     *(0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
+)
+# Of events.
+SIZE_BUCKETS = (
+    1.0,
+    2.0,
+    5.0,
+    10.0,
+    20.0,
+    50.0,
+    100.0,
+    200.0,
+    500.0,
+    1000.0,
+    2000.0,
+    5000.0,
+    20_000.0,
 )
 
 
@@ -74,6 +90,17 @@ def duration_histogram(name: str, description: str) -> metrics.Histogram:
         description=description,
         explicit_bucket_boundaries_advisory=DURATION_BUCKETS,
     )
+
+
+def sum_gauge(
+    name: str, unit: str, description: str, values: Callable[[], Iterable[float]]
+) -> None:
+    """values: asked from another thread, when somebody wants to know."""
+
+    def observe(_: metrics.CallbackOptions) -> list[metrics.Observation]:
+        return [metrics.Observation(sum(values()))]
+
+    meter.create_observable_gauge(name, [observe], unit=unit, description=description)
 
 
 def traceparent() -> str:
@@ -165,7 +192,7 @@ def shared_span(name: str, of: Iterable[trace.Span]) -> Iterator[None]:
 
 @contextmanager
 def server_span(
-    name: str, headers: Mapping[str, str | bytes], attributes: Mapping[str, str] | None = None
+    name: str, headers: Mapping[str, str | bytes], attributes: Mapping[str, str | int] | None = None
 ) -> Iterator[trace.Span]:
     """A server span, child of the caller's by its headers; where none are exported, the caller's."""
     if not _Exported.spans:

@@ -25,6 +25,7 @@ from services.gateway.keyring import Keyring
 from services.gateway.keys_servicer import KeyServicer
 from services.gateway.limits import Limits
 from services.gateway.mapper import Mapper
+from services.gateway.measures import measures
 from services.gateway.quarantine import Quarantine
 from services.gateway.quarantine_servicer import QuarantineServicer
 from services.gateway.segment_http import HttpSegment
@@ -124,7 +125,10 @@ async def main() -> None:
             routes += HttpDocs(routes).routes()
             http = Http(configured, routes=routes, stopping=server.stopping)
             await server.run(
-                [http.run(), limits.run(), quarantine.run(), deliveries.run(), mapper.run()],
+                [
+                    *(http.run(), limits.run(), quarantine.run(), deliveries.run(), mapper.run()),
+                    measures(pool).run(),
+                ],
                 also_stop=[http.stop],
             )
 

@@ -6,6 +6,7 @@ call as a whole is told as retryable, since it is no fault of any of them.
 
 import asyncio
 import contextlib
+import weakref
 from collections import deque
 from collections.abc import Sequence
 from contextvars import Context, copy_context
@@ -92,6 +93,7 @@ class Coalescing:
         # Those of them that are not slow.
         self._prompt = set[asyncio.Task[None]]()
         self._looking = False
+        _coalescing.add(self)
 
     async def append(self, shared: Shared, encodings: Sequence[bytes]) -> Stored | None:
         """What became of a small publish of good events.
@@ -121,6 +123,9 @@ class Coalescing:
                 # Its caller has given up: what was not sent yet need not be.
                 with contextlib.suppress(ValueError):
                     self._waiting.remove(waiting)
+
+    def pending(self) -> int:
+        return self._pending_publishes
 
     def _look_soon(self) -> None:
         # After everything else of this turn of the event loop: publishes that came together go together.
@@ -211,6 +216,15 @@ class Coalescing:
         if len(answer.outcomes) != len(runs):
             raise Unavailable("an outcome for each request", got=f"{len(answer.outcomes)}")
         return answer.outcomes
+
+
+_coalescing = weakref.WeakSet[Coalescing]()
+telemetry.sum_gauge(
+    "touchledger.publish.queue.depth",
+    "{publish}",
+    f"Small publishes without an answer yet; at {PENDING_PUBLISHES_MAX} the next one is refused.",
+    lambda: (each.pending() for each in _coalescing),
+)
 
 
 def _shared(taken: Sequence[Waiting]) -> contextlib.AbstractContextManager[None]:

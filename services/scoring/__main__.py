@@ -24,6 +24,7 @@ from services.scoring.answers import Answers
 from services.scoring.experience.servicer import ExperienceServicer
 from services.scoring.lease import Lease
 from services.scoring.models import LIVE, NEXT
+from services.scoring.projection_health import ProjectionHealth
 from services.scoring.projections import Projections, next_may_reach
 from services.scoring.projections_servicer import ProjectionServicer
 from services.scoring.projector import Projector
@@ -88,7 +89,7 @@ async def main() -> None:
                 Lease(next_pool, lease.NEXT, owner=owner),
                 limit=partial(next_may_reach, next_pool),
             )
-            projections = Projections(changing, source)
+            projections = Projections(changing, source, owner=owner)
 
             async def ready() -> str:
                 """Questions can be answered without the journal, but not from the tables of another one."""
@@ -131,8 +132,11 @@ async def main() -> None:
             # them again and again took a third of the time of reading it.
             gc.freeze()
             gc.set_threshold(COLLECT_AFTER_OBJECTS)
+            checks = ProjectionHealth(
+                projections, server.health, lag_seconds_max=configured.lag_seconds_max
+            )
             beside = [
-                *(projector.run(), rebuilder.run(), projections.measure()),
+                *(projector.run(), rebuilder.run(), projections.measure(), checks.run()),
                 *(alerts.run(), statistics.keep(changing)),
             ]
             await server.run(beside)

@@ -11,6 +11,7 @@ from services.touchpoint.catalog_servicer import TouchpointCatalogServicer
 from services.touchpoint.checkpoint import Exporter
 from services.touchpoint.decisions.decisions import Decisions
 from services.touchpoint.journal import Journal
+from services.touchpoint.measures import measures
 from services.touchpoint.recovery.process import RecoveryProcess
 from services.touchpoint.servicer import JournalServicer
 from services.touchpoint.settings import Settings
@@ -54,7 +55,7 @@ async def main() -> None:
             exporters = Exporter.configured(pool, configured)
             recoveries = RecoveryProcess.configured(journal, decisions, pool, configured)
             beside = [*(each.run() for each in exporters), *(each.run() for each in recoveries)]
-            await server.run(beside)
+            await server.run([*beside, measures(pool, recovery=configured.recovery).run()])
 
 
 if __name__ == "__main__":
