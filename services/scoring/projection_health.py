@@ -6,7 +6,6 @@ readiness: a projection that lags still answers, and says how old the answer is.
 """
 
 import asyncio
-import time
 
 import structlog
 from grpc_health.v1 import health
@@ -23,8 +22,6 @@ LAG, HEAD = "projection.lag", "projection.head"
 # The journal says where it ends each 5 seconds at least, and whoever projects notes it within one more; a
 # takeover takes 5.
 UNHEARD_SECONDS_MAX = 30.0
-# Of what is looked at each MEASURE_EVERY_SECONDS: nobody knows any more.
-UNMEASURED_SECONDS_MAX = 30.0
 
 
 def failures(measured: Measured | None, *, lag_seconds_max: float) -> dict[str, str]:
@@ -68,7 +65,7 @@ class ProjectionHealth:
         while True:
             measured = self._projections.measured
             live = next((each for each in measured if each.standing.name == lease.LIVE), None)
-            if live and time.monotonic() - live.at_seconds > UNMEASURED_SECONDS_MAX:
+            if live and live.is_old:
                 live = None
             found = failures(live, lag_seconds_max=self._lag_seconds_max)
             for name, reason in found.items():

@@ -38,6 +38,8 @@ LOCK_SECONDS_MAX = 5
 # One statement of a comparison reads both models' rows of a table: a hundred million take some minutes.
 COMPARE_SECONDS_MAX = 3600.0
 MEASURE_EVERY_SECONDS = 5.0
+# What was measured before is told to nobody.
+MEASURED_SECONDS_MAX = 30.0
 # What is remembered of where the journal ended: an hour. What lags by more is as old as its last event says.
 HEADS_MAX = 720
 
@@ -167,6 +169,11 @@ class Measured:
     unheard_seconds: float | None
     # When this was, by this process's own clock.
     at_seconds: float
+
+    @property
+    def is_old(self) -> bool:
+        """It would look like the present, and nobody knows what that is."""
+        return time.monotonic() - self.at_seconds > MEASURED_SECONDS_MAX
 
     @property
     def lag(self) -> int:
@@ -402,6 +409,8 @@ class Projections:
     ) -> Iterable[metrics.Observation]:
         """Of the models that there are: a value that was set would stay when its model is gone."""
         for each in self.measured:
+            if each.is_old:
+                continue
             if (found := value(each)) is not None:
                 yield metrics.Observation(found, {"projection": each.standing.name})
 

@@ -326,7 +326,8 @@ class Appender:
                 # leaves out at least one event more.
                 self._look_ups_left = COMMITS_WITH_LOOK_UP
         self._remember(ids)
-        commit_size.record(plan.size)
+        if plan.size:
+            commit_size.record(plan.size)
         for request, answer in zip(requests, plan.answers, strict=True):
             if request.done.done():
                 continue

@@ -24,6 +24,11 @@ from touchledger.v1.ingest_pb2_grpc import IngestServiceStub
 DEADLINE_SECONDS = 20
 # Half of stop_grace_seconds, with no call under way.
 STOP_SECONDS_MAX = 5
+# Of BatchSpanProcessor; each publish makes one in the gateway at least.
+SPANS_WAITING_MAX = 2048
+AT_ONCE = 128
+# A start and a stop, and the exporters' complaints, each once in a while.
+LOG_LINES_MAX = 60
 SERVER, CLIENT = trace_pb2.Span.SPAN_KIND_SERVER, trace_pb2.Span.SPAN_KIND_CLIENT
 
 
@@ -223,6 +228,28 @@ def test_a_collector_that_is_away_changes_no_ack(untraced: Stack) -> None:
         assert result.disposition == ingest_pb2.DISPOSITION_RECORDED
         assert result.position.number == number
     eventually("it is scored", lambda: status(untraced).checkpoint.number == 20, DEADLINE_SECONDS)
+
+
+def test_a_collector_that_is_away_costs_spans_and_neither_acks_nor_a_flood_of_logs(
+    untraced: Stack,
+) -> None:
+    """More than wait for a collector at most: the rest is dropped."""
+    outcomes = set[object]()
+    with grpc.insecure_channel(untraced.gateway.address) as channel:
+        stub = IngestServiceStub(channel)
+        for wave in range(0, SPANS_WAITING_MAX, AT_ONCE):
+            calls = [
+                stub.Publish.future(
+                    ingest_pb2.PublishRequest(event=event(event_id=f"one of many {number}")),
+                    metadata=untraced.metadata,
+                    timeout=DEADLINE_SECONDS,
+                )
+                for number in range(wave, wave + AT_ONCE)
+            ]
+            outcomes |= {call.result().result.disposition for call in calls}
+    assert outcomes == {ingest_pb2.DISPOSITION_RECORDED}
+    for service in untraced.services:
+        assert len(service.log.read_text().splitlines()) < LOG_LINES_MAX
 
 
 def test_a_collector_that_is_away_does_not_hold_up_a_stop(untraced: Stack) -> None:
