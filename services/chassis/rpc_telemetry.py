@@ -83,8 +83,9 @@ def _observed(
                 otel.attach(
                     trace.set_span_in_context(trace.NonRecordingSpan(span.get_span_context()))
                 )
-                async for answer in answering(request, context):
-                    yield answer
+                async with contextlib.aclosing(answering(request, context)) as answers:
+                    async for answer in answers:
+                        yield answer
 
         return _same_kind(handler, stream)
     behind = handler.stream_unary or handler.unary_unary
@@ -201,9 +202,10 @@ class CallsObserved(_Client, grpc.aio.UnaryUnaryClientInterceptor):
         client_call_details: grpc.aio.ClientCallDetails,
         request: Any,
     ) -> Any:
-        if not telemetry.measured():
+        method = _method(client_call_details)
+        if not telemetry.measured() or method.startswith(HEALTH):
             return await continuation(_with(client_call_details, telemetry.traceparent()), request)
-        method, began = _method(client_call_details), time.perf_counter()
+        began = time.perf_counter()
         span = self._begin(method)
         code = grpc.StatusCode.CANCELLED
         try:
@@ -220,7 +222,7 @@ class CallsObserved(_Client, grpc.aio.UnaryUnaryClientInterceptor):
 
 
 class StreamsObserved(_Client, grpc.aio.UnaryStreamClientInterceptor):
-    """The same for streams of answers; they last until somebody ends them."""
+    """The same for streams of answers, which last until somebody ends them; for who measures."""
 
     async def intercept_unary_stream(
         self,
@@ -228,8 +230,6 @@ class StreamsObserved(_Client, grpc.aio.UnaryStreamClientInterceptor):
         client_call_details: grpc.aio.ClientCallDetails,
         request: Any,
     ) -> Any:
-        if not telemetry.measured():
-            return await continuation(_with(client_call_details, telemetry.traceparent()), request)
         method, began = _method(client_call_details), time.perf_counter()
         span = self._begin(method)
         call = await continuation(_continued(client_call_details, span), request)
@@ -249,7 +249,9 @@ class StreamsObserved(_Client, grpc.aio.UnaryStreamClientInterceptor):
 
 def interceptors(target: str) -> list[grpc.aio.ClientInterceptor]:
     """gRPC knows each by one kind of calls alone."""
-    return [CallsObserved(target), StreamsObserved(target)]
+    # Each message of a stream would go through one that observes nothing.
+    streams = [StreamsObserved(target)] if telemetry.measured() else []
+    return [CallsObserved(target), *streams]
 
 
 def _method(call: grpc.aio.ClientCallDetails) -> str:

@@ -205,6 +205,13 @@ def server_span(
         yield made
 
 
+@contextmanager
+def part_span(name: str, headers: Mapping[str, str | bytes]) -> Iterator[None]:
+    """Around one request of a stream, child of the stream's span; where none are exported, the caller's."""
+    with span(name) if _Exported.spans else received(headers):
+        yield
+
+
 def sent_context(headers: Mapping[str, str | bytes]) -> context.Context:
     """What a caller sent of its trace, and nothing of what is current here."""
     return propagator.extract(headers, context=context.Context())

@@ -160,6 +160,42 @@ def test_a_publish_is_one_trace_from_the_publisher_to_the_journal_and_scoring_li
         )
         assert_refusals_are_traced_without_what_was_published(stack, spans)
         assert_a_publish_over_http_is_traced(stack, spans)
+        assert_a_stream_and_each_of_its_requests_are_traced(stack, spans)
+        assert_what_is_done_for_nobody_in_particular_makes_no_spans(spans)
+
+
+def assert_a_stream_and_each_of_its_requests_are_traced(stack: Stack, spans: Collector) -> None:
+    trace, publisher, traceparent = new_traceparent()
+    requests = [
+        ingest_pb2.PublishStreamRequest(sequence=number, events=[event(event_id=f"{number}")])
+        for number in (1, 2)
+    ]
+    with grpc.insecure_channel(stack.gateway.address) as channel:
+        answers = IngestServiceStub(channel).PublishStream(
+            iter(requests),
+            metadata=(*stack.metadata, ("traceparent", traceparent)),
+            timeout=DEADLINE_SECONDS,
+        )
+        assert len([*answers]) >= len(requests)
+    # It ends last.
+    stream = spans.wait_for(
+        lambda _, span: span.name == "touchledger.v1.IngestService/PublishStream"
+    )
+    assert (stream.trace_id.hex(), stream.parent_span_id.hex()) == (trace, publisher)
+    parts = [span for _, span in spans.spans if span.parent_span_id == stream.span_id]
+    assert {part.name for part in parts} == {"publish of a stream"}
+    assert len(parts) == len(requests)
+
+
+def assert_what_is_done_for_nobody_in_particular_makes_no_spans(spans: Collector) -> None:
+    """The journal is looked at each 0.1 s, readiness each second, the lease each second."""
+    names = {span.span_id: span.name for _, span in spans.spans}
+    found = {(names.get(span.parent_span_id), span.name) for _, span in spans.spans}
+    looks = {"touchpoint.journal.HEAD", "scoring.lease.RENEW"}
+    assert {(parent, name) for parent, name in found if name in looks} <= {
+        ("project page", "scoring.lease.RENEW")
+    }
+    assert not any(name.startswith("grpc.health") for _, name in found)
 
 
 def assert_a_publish_over_http_is_traced(stack: Stack, spans: Collector) -> None:
