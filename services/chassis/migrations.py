@@ -3,6 +3,10 @@
 Files are named NNNN_what.sql and run in order, each in a transaction of its own together with its row in
 schema_migration. A lock on that table lets one process migrate at a time; the others wait and find it done.
 (An advisory lock would be anybody's to take who can connect, BI tools among them.)
+
+A file adds and fills: code of the release before goes on, and starts, on what it makes. What takes something
+away is named NNNN_what.contract.sql and comes a release after the code that does without it: code that does
+not know such a file refuses to start.
 """
 
 import contextlib
@@ -36,6 +40,7 @@ MADE_BY_ANOTHER = (
 )
 LOCK = "LOCK TABLE public.schema_migration IN EXCLUSIVE MODE"
 APPLIED = "SELECT number, name, checksum FROM public.schema_migration ORDER BY number"
+CONTRACT = ".contract.sql"
 RECORD = "INSERT INTO public.schema_migration (number, name, checksum) VALUES ($1, $2, $3)"
 
 
@@ -55,10 +60,12 @@ async def _next(connection: Connection, files: dict[int, Path]) -> Path | None:
         await connection.execute(LOCK, timeout=TIMEOUT_SECONDS)
         applied = {row["number"]: row for row in await connection.fetch(APPLIED)}
         for number, row in applied.items():
+            if number not in files and number > max(files) and CONTRACT not in row["name"]:
+                continue
             if number not in files:
                 raise Unsuitable(
                     f"schema: got migration {number} ({row['name']}), want at most {max(files)}: "
-                    "the database belongs to a newer release"
+                    "the database belongs to a newer release, which has taken away what this one needs"
                 )
             if row["checksum"] != _checksum(files[number]):
                 raise Unsuitable(f"schema: {files[number].name} was edited after it was applied")

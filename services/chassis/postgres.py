@@ -11,7 +11,7 @@ import structlog
 
 from services.chassis import statements
 from services.chassis.errors import DATABASE_AWAY
-from services.chassis.settings import ServiceSettings
+from services.chassis.settings import DatabaseSettings
 from services.chassis.telemetry import measured
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Unsuitable(SystemExit):
 
 @asynccontextmanager
 async def open_pool(
-    settings: ServiceSettings,
+    settings: DatabaseSettings,
     *,
     name: str,
     size_max: int,

@@ -29,12 +29,20 @@ MetricsAddress = Annotated[
 ]
 
 
-class ServiceSettings(BaseSettings):
-    """What every service can be told."""
+class DatabaseSettings(BaseSettings):
+    """What whatever uses a service's database can be told."""
 
     model_config = SettingsConfigDict(
         frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
     )
+
+    database_url: SecretStr
+    # How long to wait for the database at the start before giving up.
+    database_wait_seconds: float = 60.0
+
+
+class ServiceSettings(DatabaseSettings):
+    """What every service can be told."""
 
     listen: Address
     # A second address that answers health checks alone, in clear text: probes have no certificate.
@@ -58,12 +66,9 @@ class ServiceSettings(BaseSettings):
     drain_seconds: float = 0.0
     # How long calls under way may take to end after that.
     stop_grace_seconds: float = 10.0
-    database_url: SecretStr
-    # How long to wait for the database at the start before giving up.
-    database_wait_seconds: float = 60.0
 
 
-Settings = TypeVar("Settings", bound=ServiceSettings)
+Settings = TypeVar("Settings", bound=DatabaseSettings)
 
 
 def load(kind: type[Settings]) -> Settings:

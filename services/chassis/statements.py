@@ -93,11 +93,11 @@ def _names() -> dict[str, str]:
             if not name.isupper():
                 continue
             at = f"{place.removeprefix('services.')}.{name}"
-            if isinstance(value, str):
+            if isinstance(value, str) and VERB.match(value):
                 names.setdefault(value, at)
             elif isinstance(value, dict):
                 for key, each in value.items():
-                    if isinstance(key, str) and isinstance(each, str):
+                    if isinstance(key, str) and isinstance(each, str) and VERB.match(each):
                         names.setdefault(each, f"{at}[{key}]")
     return names
 

@@ -5,17 +5,20 @@ import sys
 import typer
 
 from services.cli.alert import app as alert
+from services.cli.backup import backup
 from services.cli.bi import app as bi
 from services.cli.bridge import bridge
 from services.cli.demo import demo
 from services.cli.journey import journey
 from services.cli.key import app as key
 from services.cli.lineage import lineage
+from services.cli.mend import mend
 from services.cli.projection import app as projection
 from services.cli.publish import publish
 from services.cli.quarantine import app as quarantine
 from services.cli.replay import replay
 from services.cli.report import app as report
+from services.cli.restore import restore
 from services.cli.scores import scores
 from services.cli.series import series
 from services.cli.status import status
@@ -45,6 +48,9 @@ for command in (
     journey,
     status,
     verify,
+    backup,
+    restore,
+    mend,
 ):
     app.command()(command)
 app.add_typer(alert)

@@ -174,7 +174,7 @@ class BiRole:
 
 async def existing_databases(admin_url: str) -> frozenset[str]:
     """Which of the services' databases are there already. Refuses a server that is too old."""
-    async with _connected(admin_url) as admin:
+    async with connected(admin_url) as admin:
         rows = await admin.fetch(
             "SELECT datname FROM pg_database WHERE datname = ANY($1)", list(OWNERS)
         )
@@ -183,7 +183,7 @@ async def existing_databases(admin_url: str) -> frozenset[str]:
 
 async def prepare_databases(admin_url: str, passwords: Mapping[str, str]) -> None:
     """Makes or mends roles and databases; `passwords` has one for each of ROLES."""
-    async with _connected(admin_url) as admin:
+    async with connected(admin_url) as admin:
         await _check_admin(admin)
         await admin.execute("SELECT pg_advisory_lock($1)", BOOTSTRAP_LOCK)
         for role in ROLES:
@@ -203,7 +203,7 @@ async def prepare_databases(admin_url: str, passwords: Mapping[str, str]) -> Non
                 )
     for database, url in service_urls(admin_url, passwords).items():
         # As the owner, who alone may do it, and in the very way the service will connect.
-        async with _connected(url) as session:
+        async with connected(url) as session:
             await _perform(session, CLOSE_DATABASE)
             await session.execute(CLOSE_SCHEMA)
             if database == BI_DATABASE:
@@ -213,7 +213,7 @@ async def prepare_databases(admin_url: str, passwords: Mapping[str, str]) -> Non
 async def close_server(admin_url: str) -> None:
     """Takes from everybody what a server of our own need not allow, and only its superuser can take."""
     for database, statements in CLOSE_SERVER.items():
-        async with _connected(_database_url(admin_url, database)) as admin:
+        async with connected(database_url(admin_url, database)) as admin:
             for statement in statements:
                 await admin.execute(statement)
 
@@ -292,7 +292,7 @@ def role_url(admin_url: str, *, role: str, password: str, database: str) -> str:
 @contextlib.asynccontextmanager
 async def _scoring(admin_url: str) -> AsyncIterator[tuple[Connection, str]]:
     """An admin's session in the database of the scoring service, and the role that owns it."""
-    async with _connected(admin_url) as admin:
+    async with connected(admin_url) as admin:
         await _check_admin(admin)
         owner = await admin.fetchval(OWNER_OF, BI_DATABASE)
         if owner is None:
@@ -302,7 +302,7 @@ async def _scoring(admin_url: str) -> AsyncIterator[tuple[Connection, str]]:
         await _perform(admin, JOIN_ROLE, owner)
         await _perform(admin, BECOME, owner)
         await _perform(admin, LET_ADMIN_IN)
-    async with _connected(_database_url(admin_url, BI_DATABASE)) as admin:
+    async with connected(database_url(admin_url, BI_DATABASE)) as admin:
         yield admin, owner
 
 
@@ -315,7 +315,7 @@ async def _limit(
         await _perform(admin, each, role)
 
 
-def _database_url(admin_url: str, database: str) -> str:
+def database_url(admin_url: str, database: str) -> str:
     """The same server, admin and options, another database."""
     parts = urlsplit(admin_url)
     options = [
@@ -340,7 +340,7 @@ def scram_verifier(password: str) -> str:
 
 
 @contextlib.asynccontextmanager
-async def _connected(url: str) -> AsyncIterator[Connection]:
+async def connected(url: str) -> AsyncIterator[Connection]:
     if urlsplit(url).scheme not in ("postgresql", "postgres"):
         raise _unreadable_url()
     try:

@@ -46,7 +46,19 @@ SETTINGS = (
 
 
 class EmbeddedPostgres:
-    def __init__(self, folder: Path, *, log: LogFile, password: str, port: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        log: LogFile,
+        password: str,
+        port: int,
+        settings: Sequence[str] = (),
+        start_seconds_max: float = START_SECONDS_MAX,
+    ) -> None:
+        """settings: for this start alone, such as "hot_standby=off"."""
+        self._settings = settings
+        self._start_seconds_max = start_seconds_max
         self._folder = folder
         self._log = log
         self._password = password
@@ -66,7 +78,7 @@ class EmbeddedPostgres:
         account = account_of(
             self._folder,
             postgres=Path(program("postgres")),
-            user_namespace_works=_user_namespace_works,
+            user_namespace_works=user_namespace_works,
         )
         if not self._folder.exists():
             self._create(account, pause)
@@ -78,6 +90,7 @@ class EmbeddedPostgres:
                 # Nothing but loopback: rows cross it in the clear. No Unix socket: its path is
                 # limited to 107 bytes, which a data folder may exceed.
                 *("-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="),
+                *(word for setting in self._settings for word in ("-c", setting)),
             ],
             # Fast shutdown when the launcher dies, so that nothing is left behind.
             dies_by=signal.SIGINT,
@@ -203,13 +216,14 @@ class EmbeddedPostgres:
     def _wait_until_ready(
         self, process: subprocess.Popen[bytes], pause: Callable[[float], None]
     ) -> None:
-        deadline = time.monotonic() + START_SECONDS_MAX
+        deadline = time.monotonic() + self._start_seconds_max
         while not _says_ready(self._folder, process.pid):
             if failure := self.failure():
                 raise LaunchError(failure)
             if time.monotonic() > deadline:
                 raise LaunchError(
-                    f"PostgreSQL: not ready after {START_SECONDS_MAX:.0f} s, see {self._log.path}"
+                    f"PostgreSQL: not ready after {self._start_seconds_max:.0f} s, "
+                    f"see {self._log.path}"
                 )
             pause(POLL_SECONDS)
 
@@ -227,7 +241,7 @@ def program(name: str) -> str:
     )
 
 
-def _user_namespace_works() -> bool:
+def user_namespace_works() -> bool:
     """Tries it: containers refuse it by seccomp, some distributions by a security module."""
     if not LINUX:
         return False

@@ -21,11 +21,13 @@ import time
 import zoneinfo
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import TracebackType
 
 import psutil
 
 from services.cli import databases, embedded_postgres
+from services.cli.backup_folder import BackupFolder
 from services.cli.data_folder import PROCESS_MARK, DataFolder, LaunchError, RunningSystem
 from services.cli.embedded_postgres import EmbeddedPostgres
 from services.cli.service_process import ServiceProcess
@@ -33,6 +35,7 @@ from services.cli.service_process import ServiceProcess
 # Passed on: it is what a launcher raises.
 from services.cli.stop_signals import StopRequested as StopRequested
 from services.cli.stop_signals import StopSignals
+from services.cli.wal_archive import WalArchive
 
 LOOPBACK = "127.0.0.1"
 # Every service waits for what it needs itself, so all start at once and stop from the edge inwards:
@@ -61,6 +64,8 @@ class LauncherOptions:
     reporting_zone: str = ""
     # An admin's URL with CREATEDB and CREATEROLE; empty starts the embedded server.
     database_url: str = field(default="", repr=False)
+    # Where the embedded server's log is streamed to; None streams it nowhere.
+    backup_folder: Path | None = None
     # How each service is started. -P: a folder `services` in the user's own is not ours.
     commands: Mapping[str, Sequence[str]] = field(
         default_factory=lambda: {
@@ -85,6 +90,7 @@ class Launcher:
         self._tell = say
         self._signals = StopSignals()
         self._postgres: EmbeddedPostgres | None = None
+        self._archive: WalArchive | None = None
         self._services: list[ServiceProcess] = []
         self._stack = contextlib.ExitStack()
         self._running: RunningSystem | None = None
@@ -131,6 +137,8 @@ class Launcher:
         for service in self._services:
             if failure := service.failure():
                 raise LaunchError(failure)
+        if self._archive:
+            self._archive.keep_going()
 
     def _stop(self) -> None:
         # From here on a second Ctrl-C changes nothing: stopping is bounded and must be finished.
@@ -146,8 +154,27 @@ class Launcher:
         self._end_leftovers("a killed launcher", seconds=self._options.stop_seconds_max)
         self._options = options = _with_free_ports(self._options)
 
+        if options.backup_folder and options.database_url:
+            raise LaunchError(
+                "--backup-folder: got it with --database-url, want one of them: "
+                "the log of that server is for its own tools to archive",
+                exit_code=2,
+            )
+        if options.backup_folder:
+            backups = BackupFolder(options.backup_folder)
+            backups.check_apart(self._folder.path)
+            self._archive = WalArchive(
+                backups,
+                log=self._folder.log("wal-archive"),
+                say=self._say,
+            )
+            # Before the server's own, and so after it: the server stops once all of its log is streamed.
+            stack.callback(self._archive.stop)
         admin_url = options.database_url or self._start_postgres(stack)
         passwords = asyncio.run(self._signals.watch(self._prepare_databases(admin_url)))
+        if self._archive:
+            asyncio.run(self._signals.watch(self._archive.prepare(admin_url)))
+            self._archive.start()
 
         # Also what a service that had to be killed left behind, such as its own workers.
         stack.callback(self._end_leftovers, "a service", seconds=0)

@@ -38,8 +38,10 @@ from touchledger.v1.experience_pb2_grpc import ExperienceServiceStub
 
 # Rows of a figure that a person reads; with --json all are told.
 ROWS_SHOWN = 15
-# What ends with these is a bound of what stands before it.
+# What ends with these is a bound of what stands before it, and is shown with it.
 BOUNDS = ("_lo", "_hi")
+# Of the terminal, what keys get at most: no other column would fit beside a key of 128 characters.
+KEYS_PART = 0.6
 NOT_KNOWN = "–"
 # Of columns, from each other.
 GAP = 3
@@ -82,7 +84,8 @@ def experience(
         told = []
         for name in figure or names:
             asked.figure, asked.page_token = name, ""
-            told.append(await all_pages(stub.GetFigure, asked, call, "rows", LINES_MAX))
+            limit = LINES_MAX if json_output else rows
+            told.append(await all_pages(stub.GetFigure, asked, call, "rows", limit))
             if asked.WhichOneof("as_of") is None:
                 asked.as_of_position.CopyFrom(told[-1].as_of_position)
         return told
@@ -94,13 +97,13 @@ def experience(
     console = Console()
     for each in told:
         console.print(f"{each.figure.name}: {each.figure.question}", style="bold", markup=False)
-        for table in _tables(each, rows, console.width):
+        for table in _tables(each, console.width):
             console.print(table)
-        if len(each.rows) > rows:
-            console.print(f"and {len(each.rows) - rows:,} rows more\n")
+        if each.next_page_token:
+            console.print("and more rows, see --rows\n")
     last = told[-1]
     console.print(
-        f"as of position {last.as_of_position.number:,}; every digit and bound with --json; "
+        f"as of position {last.as_of_position.number:,}, intervals of 95 %; every digit with --json; "
         f"{freshness(last.freshness)}",
         highlight=False,
     )
@@ -156,25 +159,27 @@ def events(
     console.print(f"{more}{freshness(answer.freshness)}", highlight=False)
 
 
-def _tables(answer: pb.GetFigureResponse, rows: int, width: int) -> Iterator[Table]:
-    """Without bounds. What is wider than the terminal is in several tables, each with the keys."""
+def _tables(answer: pb.GetFigureResponse, width: int) -> Iterator[Table]:
+    """What is wider than the terminal is in several tables, each with the keys."""
     columns = [each for each in answer.figure.columns if not each.name.endswith(BOUNDS)]
     cells = {
-        each.name: [
-            escape(_value(each.type, {**row.keys, **row.values}.get(each.name)))
-            for row in answer.rows[:rows]
-        ]
+        each.name: [escape(_cell(each, {**row.keys, **row.values})) for row in answer.rows]
         for each in columns
     }
     keys = [each for each in columns if each.key]
+    widths = {each.name: _width(each, cells) for each in columns}
+    if sum(widths[each.name] for each in keys) > width * KEYS_PART:
+        for each in keys:
+            widths[each.name] = min(widths[each.name], int(width * KEYS_PART) // len(keys))
+    room = width - EDGES - sum(widths[each.name] for each in keys)
     parts, left = list[list[pb.FigureColumn]](), 0
     for each in columns:
         if each.key:
             continue
-        needed = _width(each, cells)
+        needed = widths[each.name] = min(widths[each.name], room)
         if not parts or needed > left:
             parts.append([])
-            left = width - EDGES - sum(_width(key, cells) for key in keys)
+            left = room
         parts[-1].append(each)
         left -= needed
     for part in parts:
@@ -184,7 +189,7 @@ def _tables(answer: pb.GetFigureResponse, rows: int, width: int) -> Iterator[Tab
             shown.add_column(
                 _title(each),
                 justify="right" if is_number else "left",
-                width=_width(each, cells) - GAP,
+                width=widths[each.name] - GAP,
                 overflow="fold",
             )
         for row in zip(*(cells[each.name] for each in keys + part), strict=True):
@@ -199,6 +204,13 @@ def _title(column: pb.FigureColumn) -> str:
 def _width(column: pb.FigureColumn, cells: Mapping[str, Sequence[str]]) -> int:
     """Titles may break between words."""
     return max(map(cell_len, [*_title(column).split(), *cells[column.name]])) + GAP
+
+
+def _cell(column: pb.FigureColumn, values: Mapping[str, str]) -> str:
+    """Never a score without its interval, where it has one."""
+    value = _value(column.type, values.get(column.name))
+    ends = [_value(column.type, values.get(column.name + bound)) for bound in BOUNDS]
+    return value if NOT_KNOWN in ends else f"{value} [{'…'.join(ends)}]"
 
 
 def _value(kind: str, text: str | None) -> str:

@@ -73,17 +73,28 @@ METRICS = _words(pb.Metric, "METRIC_")
 # An empty table name is every one.
 ACCEPTED = {
     ("", "service_mode"): _words(pb.ServiceMode, "SERVICE_MODE_"),
-    ("dim_formula", "kind"): ["sum", "score"],
+    ("case_decision", "decision"): [
+        *("opened", "acknowledged", "remedied", "goodwill_given", "closed", "reopened")
+    ],
+    ("case_decision", "result"): _words(pb.RecoveryResult, "RECOVERY_RESULT_"),
+    ("case_decision", "severity"): _words(pb.Severity, "SEVERITY_"),
+    ("dim_formula", "kind"): ["sum", "score", "figure"],
     ("dim_service_standard", "metric"): METRICS,
+    ("fact_assessment", "metric"): METRICS,
     ("fact_expectation", "basis"): _words(pb.ExpectationBasis, "EXPECTATION_BASIS_"),
     ("fact_expectation", "metric"): METRICS,
     ("fact_feedback", "kind"): _words(pb.FeedbackKind, "FEEDBACK_KIND_"),
     ("fact_feedback", "metric"): METRICS,
     ("fact_feedback_request", "decision"): ["requested", "suppressed"],
+    ("fact_front_line", "metric"): METRICS,
+    ("fact_front_line", "step"): _words(pb.FrontLineStep, "FRONT_LINE_STEP_"),
+    ("fact_identity", "relation"): _words(pb.IdentityRelation, "IDENTITY_RELATION_"),
+    ("fact_insight", "step"): _words(pb.InsightStep, "INSIGHT_STEP_"),
     ("fact_interaction", "outcome"): _words(pb.Outcome, "OUTCOME_"),
     ("fact_recovery", "result"): _words(pb.RecoveryResult, "RECOVERY_RESULT_"),
     ("fact_recovery", "severity"): _words(pb.Severity, "SEVERITY_"),
     ("fact_recovery", "step"): ["failure", "remedy", "goodwill", "closed"],
+    ("fact_service_claim", "metric"): METRICS,
 }
 
 
@@ -117,7 +128,7 @@ class Relation:
 class Formula:
     metric: str
     version: int
-    # sum: can be added up; score: can not.
+    # sum: can be added up; score and figure: can not.
     kind: str
 
 
@@ -126,7 +137,12 @@ class Star:
     """Schema bi, as a BI role finds it."""
 
     relations: tuple[Relation, ...]
-    formulas: dict[str, Formula]
+    # By view and column. The view of a figure has its own; those of sums and scores are the same in all
+    # others, whose name here is empty.
+    formulas: dict[tuple[str, str], Formula]
+
+    def formula(self, relation: str, column: str) -> Formula | None:
+        return self.formulas.get((relation, column)) or self.formulas.get(("", column))
 
 
 async def read_star(url: str) -> Star:
@@ -176,7 +192,9 @@ async def _read(connection: Connection) -> Star:
             for name, rows in tables.items()
         ),
         {
-            row["name"]: Formula(row["formula"], row["version"], row["kind"])
+            (row["formula"] if row["kind"] == "figure" else "", row["name"]): Formula(
+                row["formula"], row["version"], row["kind"]
+            )
             for row in await connection.fetch(FORMULAS)
         },
     )
@@ -287,7 +305,7 @@ def _column(star: Star, relation: Relation, column: Column) -> dict[str, Any]:
         "description": column.meaning,
         "data_type": column.type,
     }
-    formula = star.formulas.get(column.name)
+    formula = star.formula(relation.name, column.name)
     if formula and not relation.name.startswith(("dim_", "fact_")):
         described["config"] = {
             "meta": {
@@ -324,7 +342,7 @@ def _rollups_agree(star: Star) -> str:
     names = {each.name: {column.name for column in each.columns} for each in star.relations}
     sums = [
         name
-        for name, formula in star.formulas.items()
+        for (_, name), formula in star.formulas.items()
         if formula.kind == "sum" and all(name in names[each] for each in ROLLUPS)
     ]
     totals = ",\n       ".join(f"sum({name}) as {name}" for name in sums)

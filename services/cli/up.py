@@ -3,6 +3,7 @@
 import shlex
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -54,6 +55,18 @@ DatabaseUrl = Annotated[
     ),
 ]
 
+BackupOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--backup-folder",
+        envvar="TOUCHLEDGER_BACKUP_FOLDER",
+        metavar="DIR",
+        show_default=False,
+        help="Stream the embedded PostgreSQL's log there, for `touchledger backup` and `restore --to`; "
+        "on another disk.",
+    ),
+]
+
 
 def up(
     data: system.DataOption = system.DEFAULT_DATA,
@@ -64,6 +77,7 @@ def up(
     scoring_port: ScoringPort = DEFAULTS.scoring_port,
     reporting_zone: ReportingZone = DEFAULTS.reporting_zone,
     database_url: DatabaseUrl = "",
+    backup_folder: BackupOption = None,
 ) -> None:
     """Start everything on this machine and serve until Ctrl-C."""
     options = LauncherOptions(
@@ -74,6 +88,7 @@ def up(
         scoring_port=scoring_port,
         reporting_zone=reporting_zone,
         database_url=database_url,
+        backup_folder=backup_folder,
     )
     serve(DataFolder(data), options)
 

@@ -1,12 +1,9 @@
 """Runs the gateway: python -m services.gateway."""
 
-from pathlib import Path
-
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.chassis import logs, settings, telemetry
 from services.chassis.client import open_channel
-from services.chassis.migrations import migrate
 from services.chassis.postgres import open_pool, refuse_unsafe_library_mode
 from services.chassis.server import Server, run_process
 from services.gateway.access import METHODS, Access
@@ -26,6 +23,7 @@ from services.gateway.keys_servicer import KeyServicer
 from services.gateway.limits import Limits
 from services.gateway.mapper import Mapper
 from services.gateway.measures import measures
+from services.gateway.migrate import prepare
 from services.gateway.quarantine import Quarantine
 from services.gateway.quarantine_servicer import QuarantineServicer
 from services.gateway.segment_http import HttpSegment
@@ -64,7 +62,7 @@ async def main() -> None:
             open_channel(configured.touchpoint_target, **tls) as touchpoint,
             open_channel(configured.scoring_target, **tls) as scoring,
         ):
-            await migrate(pool, Path(__file__).parent / "sql")
+            await prepare(pool)
             access = Access(pool, keyring)
             if configured.local_key_file:
                 await access.keep_local_key(configured.local_key_file)

@@ -23,7 +23,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from services.chassis.wire import with_length
-from services.gateway.shallow import AMENDMENTS, columns_of, shallow_events
+from services.gateway.shallow import AMENDMENTS, columns_of, has_unknown, shallow_events
 from services.gateway.shallow import BODIES as SHALLOW_BODIES
 from touchledger.v1 import events_pb2 as pb
 from touchledger.v1.problem_pb2 import Problem
@@ -242,11 +242,19 @@ def body(event: pb.Event) -> Problem | None:
     field, want = NEEDED_BESIDE.get(said, ("event_id", ""))
     if not getattr(event, field):
         return problem("MISSING", field, "nothing", want)
+    if kind == "identity" and _is_of_one(event):
+        # References of customers are not quoted.
+        return problem("NOT_ALLOWED", "identity.same_as", "customer", "another reference")
     if said == "front_line":
         told = event.correction.front_line if kind == "correction" else event.front_line
         if not (event.staff or told.group):
             return problem("MISSING", "staff", "nothing", "staff, or a group in the body")
     return None
+
+
+def _is_of_one(identity: Any) -> bool:
+    """The event, shallow or not, names one reference twice."""
+    return bool(identity.customer == identity.identity.same_as)
 
 
 def touchpoint(event: pb.Event) -> Problem | None:
@@ -548,6 +556,9 @@ def _scenario(got: pb.Scenario, at: str) -> Problem | None:
         text = getattr(got, name)
         if text and not (DECIMAL.fullmatch(text) and 0 <= Decimal(text) <= 100):
             return problem("BAD_DECIMAL", f"{at}.{name}", repr(text), "a decimal of 0 to 100")
+    revenue = got.revenue.amount
+    if DECIMAL.fullmatch(revenue) and Decimal(revenue) < 0:
+        return problem("BAD_DECIMAL", f"{at}.revenue.amount", repr(revenue), "0 or more")
     if got.years > YEARS_MAX:
         return problem("TOO_MANY", f"{at}.years", got.years, f"at most {YEARS_MAX}")
     return None
@@ -630,14 +641,16 @@ def good(encodings: Sequence[bytes]) -> Good | None:
     if max(map(len, encodings)) > EVENT_BYTES_MAX:
         return None
     columns, count = columns_of("Event", encodings), len(encodings)
+    if columns is None:
+        return None
     moments = columns_of("Timestamp", columns.occurred_at)
+    if moments is None:
+        return None
     seconds, nanos = moments.seconds[:], moments.nanos[:]
     # What has to be one line. It is collected, and looked at together.
     lines = [*chain.from_iterable(getattr(columns, name)[:] for name in LINES)]
     if (
-        _has_unknown(columns)
-        or _has_unknown(moments)
-        or len(columns.event_id) != count
+        len(columns.event_id) != count
         # In 1970 it has none, as where it is not set.
         or len(seconds) != count
         or not SECONDS_MIN <= min(seconds) <= max(seconds) <= SECONDS_MAX
@@ -660,6 +673,10 @@ def good(encodings: Sequence[bytes]) -> Good | None:
             getattr(event, needed)
             for event, each in zip(events, bodies, strict=True)
             if each == body
+        ):
+            return None
+        if body == "identity" and any(
+            _is_of_one(event) for event, each in zip(events, bodies, strict=True) if each == body
         ):
             return None
     if not _are_lines(lines):
@@ -735,7 +752,7 @@ def _special(kind: Any) -> Callable[[bytes], bool] | None:
 
 def _follow(rules: Rules, bodies: Sequence[bytes], lines: list[str]) -> bool:
     columns = columns_of(rules.kind, bodies)
-    if _has_unknown(columns):
+    if columns is None:
         return False
     for name in rules.lines:
         lines += getattr(columns, name)[:]
@@ -747,10 +764,6 @@ def _follow(rules: Rules, bodies: Sequence[bytes], lines: list[str]) -> bool:
     )
 
 
-def _has_unknown(message: Message) -> bool:
-    return len(UnknownFieldSet(message)) > 0
-
-
 def _are_lines(texts: list[str]) -> bool:
     # What is not printable is a control character, or it is rare.
     return max(map(len, texts)) <= CHARACTERS_MAX and "".join(texts).isprintable()
@@ -759,11 +772,12 @@ def _are_lines(texts: list[str]) -> bool:
 def _are_personal(encoded: Sequence[bytes], lines: list[str]) -> bool:
     """Nothing of it is remembered."""
     columns = columns_of("PersonalData", encoded)
+    if columns is None:
+        return False
     comments = columns.comment[:]
     lines += columns.contact[:]
     return (
-        not _has_unknown(columns)
-        and max(map(len, comments), default=0) <= LONGER["PersonalData.comment"]
+        max(map(len, comments), default=0) <= LONGER["PersonalData.comment"]
         and "\0" not in "".join(comments)
         and _are_maps(columns, "attributes", encoded, "PersonalData", IS_ATTRIBUTE)
     )
@@ -818,18 +832,18 @@ def _by_the_table(kind: type[Message]) -> Callable[[bytes], bool]:
 def _is_money(encoded: bytes) -> bool:
     got = pb.Money.FromString(encoded)
     return bool(DECIMAL.fullmatch(got.amount) and CURRENCY.fullmatch(got.currency)) and (
-        not _has_unknown(got)
+        not has_unknown(got)
     )
 
 
 def _is_time(encoded: bytes) -> bool:
     got = Timestamp.FromString(encoded)
-    return _timestamp(got, "") is None and not _has_unknown(got)
+    return _timestamp(got, "") is None and not has_unknown(got)
 
 
 def _is_duration(encoded: bytes) -> bool:
     got = Duration.FromString(encoded)
-    return _duration(got, "") is None and not _has_unknown(got)
+    return _duration(got, "") is None and not has_unknown(got)
 
 
 def _is_entry(longest: int, encoded: bytes) -> bool:

@@ -15,16 +15,26 @@ from itertools import chain
 from typing import NamedTuple
 
 import grpc
+import structlog
 from opentelemetry import trace
 
 from services.chassis import telemetry
-from services.chassis.errors import Exhausted, ServiceError, Unavailable, from_outcome, outcome_of
+from services.chassis.errors import (
+    Exhausted,
+    ServiceError,
+    Unavailable,
+    from_outcome,
+    outcome_of,
+    place_of,
+)
 from services.chassis.wire import with_length
 from services.gateway.checks import Good, good
 from services.gateway.encoding import SLICE_EVENTS, Shared, append_request
 from services.gateway.keyring import Keyring
 from touchledger.v1 import journal_pb2
 from touchledger.v1.problem_pb2 import Problem
+
+log = structlog.get_logger()
 
 # Above it a call of its own costs less than storing the events does.
 SMALL_EVENTS_MAX = 50
@@ -269,7 +279,12 @@ def _alone(publishes: Sequence[Waiting]) -> list[Run]:
 
 def _good(publishes: Sequence[Waiting]) -> Good | None:
     encodings = [encoding for each in publishes for encoding in each.encodings]
-    return good(encodings)
+    try:
+        return good(encodings)
+    # Whatever it is, it must not become the others' fault: its own call will meet it again.
+    except Exception as error:
+        log.error("unexpected", method="good", error=type(error).__name__, where=place_of(error))
+        return None
 
 
 def _answer_each(run: Run, response: journal_pb2.AppendResponse) -> None:

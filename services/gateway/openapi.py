@@ -26,7 +26,20 @@ REQUIRED = {
     "PublicPost": ("platform",),
     "Goodwill": ("kind",),
     "Recognition": ("givenBy",),
+    "Assessment": ("assessor",),
+    "ReasonStated": ("issueCode", "reasonCode"),
+    "Insight": ("insightId", "step"),
+    "AdviceOption": ("item",),
+    "Advice": ("options",),
+    "ProductFollowUp": ("item",),
+    "PublicPostRemoved": ("platform", "postId"),
+    "ServiceClaim": ("claimed",),
+    "FrontLine": ("step",),
+    "Identity": ("sameAs", "relation"),
+    "Scenario": ("name", "lossPercent"),
 }
+# 0 to 100.
+PERCENT = re.compile(r"0*(?:100(?:\.0{1,6})?|[0-9]{1,2}(?:\.[0-9]{1,6})?)")
 ONE_OF = {"Event": "body", "Correction": "body", "Expectation": "expected"}
 PATTERNS = {
     "Event.touchpoint": checks.TOUCHPOINT,
@@ -37,8 +50,15 @@ PATTERNS = {
     "Signal.value": checks.DECIMAL,
     "Signal.scale_min": checks.DECIMAL,
     "Signal.scale_max": checks.DECIMAL,
+    **{
+        f"Scenario.{name}_percent": PERCENT for name in ("loss", "competitor", "margin", "discount")
+    },
 }
-ITEMS_MAX = {"FeedbackReceived.signals": checks.SIGNALS_MAX}
+ITEMS_MAX = {
+    "FeedbackReceived.signals": checks.SIGNALS_MAX,
+    "Assessment.signals": checks.SIGNALS_MAX,
+    "Advice.options": checks.OPTIONS_MAX,
+}
 WELL_KNOWN: dict[str, dict[str, Any]] = {
     "google.protobuf.Timestamp": {"type": "string", "format": "date-time"},
     "google.protobuf.Duration": {"type": "string", "pattern": r"^[0-9]{1,12}(\.[0-9]{1,9})?s$"},

@@ -10,6 +10,7 @@ what the library writes of whole events.
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.descriptor_pb2 import (
     DescriptorProto,
     FieldDescriptorProto,
@@ -19,6 +20,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 from services.chassis.wire import repeated
 from touchledger.v1 import events_pb2 as pb
@@ -68,22 +70,32 @@ def _keep_empty(shallow: DescriptorProto) -> DescriptorProto:
     return shallow
 
 
-def _columns(kind: Any) -> DescriptorProto:
-    """The type with each field repeated, so that many messages one after the other are read as columns."""
-    columns = DescriptorProto(name=f"{kind.name}Columns")
+def _flat(kind: Any, name: str, label: "FieldDescriptorProto.Label.ValueType") -> DescriptorProto:
+    """The type with nothing inside of its messages, and this label on each field."""
+    flat = DescriptorProto(name=f"{kind.name}{name}")
     for field in kind.fields:
         type_ = field.type
         if field.message_type is not None:
             type_ = FieldDescriptorProto.TYPE_BYTES
         elif field.enum_type is not None:
             type_ = FieldDescriptorProto.TYPE_INT32
-        columns.field.add(
-            name=field.name,
-            number=field.number,
-            label=FieldDescriptorProto.LABEL_REPEATED,
-            type=type_,
-        )
-    return columns
+        flat.field.add(name=field.name, number=field.number, label=label, type=type_)
+    return flat
+
+
+def _columns(kind: Any) -> DescriptorProto:
+    """Repeated, so that many messages one after the other are read as columns."""
+    return _flat(kind, "Columns", FieldDescriptorProto.LABEL_REPEATED)
+
+
+def _last(kind: Any) -> DescriptorProto:
+    """Not repeated, so that of many messages the last values stay, and all that is in no field."""
+    return _flat(kind, "Last", FieldDescriptorProto.LABEL_OPTIONAL)
+
+
+def _has_numbers(kind: Any) -> bool:
+    texts = FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES, FieldDescriptor.TYPE_MESSAGE
+    return any(field.type not in texts for field in kind.fields)
 
 
 def _batch(name: str, number: int, type_name: str = "") -> DescriptorProto:
@@ -100,7 +112,7 @@ def _batch(name: str, number: int, type_name: str = "") -> DescriptorProto:
 
 
 def _classes() -> dict[str, Any]:
-    """By name: Batch, of shallow events, for each request the type of its events as bytes, and columns."""
+    """By name: Batch, of shallow events; of each request its events as bytes; columns; last values."""
     bodies: list[Any] = [GetMessageClass(field.message_type) for field in BODIES]  # type: ignore[arg-type]  # of a message it is one
     batches = [_batch("Batch", EVENTS_NUMBER, f".{PACKAGE}.Event")]
     for request in (PublishBatchRequest.DESCRIPTOR, PublishStreamRequest.DESCRIPTOR):
@@ -111,15 +123,14 @@ def _classes() -> dict[str, Any]:
         *(_keep_empty(each) for each in (event, *map(_shallow, bodies))),
     ]
     file = FileDescriptorProto(name="shallow.proto", package=PACKAGE, syntax="proto3")
-    columns = [
-        _columns(kind.DESCRIPTOR) for kind in (pb.Event, Timestamp, pb.PersonalData, *bodies)
-    ]
-    file.message_type.extend([*messages, *batches, *columns])
+    kinds = [kind.DESCRIPTOR for kind in (pb.Event, Timestamp, pb.PersonalData, *bodies)]
+    flat = [*map(_columns, kinds), *map(_last, filter(_has_numbers, kinds))]
+    file.message_type.extend([*messages, *batches, *flat])
     pool = DescriptorPool()
     pool.Add(file)
     return {
         each.name: GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.{each.name}"))
-        for each in (*batches, *columns)
+        for each in (*batches, *flat)
     }
 
 
@@ -136,12 +147,22 @@ def shallow_events(encodings: Collection[bytes]) -> Sequence[Any]:
     return events
 
 
-def columns_of(kind: str, encodings: Iterable[bytes]) -> Any:
+def columns_of(kind: str, encodings: Iterable[bytes]) -> Any | None:
     """All that these messages of a type have in each of its fields: what one has not, is in none.
 
-    So where a message stands is known of fields that all have, and which none of them repeats.
+    So where a message stands is known of fields that all have, and which none of them repeats. None where one
+    of them has what is in no field of the type.
     """
-    return CLASSES[f"{kind}Columns"].FromString(b"".join(encodings))
+    joined, last = b"".join(encodings), CLASSES.get(f"{kind}Last")
+    # Repeated numbers may be packed: a text in a number's place would be read as numbers, or as corrupt.
+    if last and has_unknown(last.FromString(joined)):
+        return None
+    columns = CLASSES[f"{kind}Columns"].FromString(joined)
+    return None if has_unknown(columns) else columns
+
+
+def has_unknown(message: Message) -> bool:
+    return len(UnknownFieldSet(message)) > 0
 
 
 def encodings_in(

@@ -4,14 +4,12 @@ import gc
 import os
 import socket
 from functools import partial
-from pathlib import Path
 
 from services.chassis import logs, settings, telemetry
 from services.chassis.client import open_channel
-from services.chassis.migrations import migrate
 from services.chassis.postgres import open_pool, refuse_unsafe_library_mode
 from services.chassis.server import Server, run_process
-from services.scoring import bi_role, lease, statistics
+from services.scoring import bi_role, lease
 from services.scoring.alerts.back_test import BackTests
 from services.scoring.alerts.board import Board
 from services.scoring.alerts.delivery import Delivery
@@ -23,6 +21,7 @@ from services.scoring.alerts.webhook_post import read_webhooks
 from services.scoring.answers import Answers
 from services.scoring.experience.servicer import ExperienceServicer
 from services.scoring.lease import Lease
+from services.scoring.migrate import prepare
 from services.scoring.models import LIVE, NEXT
 from services.scoring.projection_health import ProjectionHealth
 from services.scoring.projections import Projections, next_may_reach
@@ -72,7 +71,7 @@ async def main() -> None:
                 peers_secret_file=configured.peers_secret_file,
             ) as channel,
         ):
-            await migrate(live_pool, Path(__file__).parent / "sql")
+            await prepare(live_pool)
             scoreboard = Scoreboard(live_pool, reporting_zone=configured.reporting_zone)
             rebuilt = Scoreboard(next_pool, model=NEXT, reporting_zone=configured.reporting_zone)
             await scoreboard.install()
@@ -135,11 +134,8 @@ async def main() -> None:
             checks = ProjectionHealth(
                 projections, server.health, lag_seconds_max=configured.lag_seconds_max
             )
-            beside = [
-                *(projector.run(), rebuilder.run(), projections.measure(), checks.run()),
-                *(alerts.run(), statistics.keep(changing)),
-            ]
-            await server.run(beside)
+            following = [projector.run(), rebuilder.run(), projections.measure()]
+            await server.run([*following, checks.run(), alerts.run()])
 
 
 if __name__ == "__main__":

@@ -30,11 +30,14 @@ CATCH_UP_SECONDS_MAX = 20.0
 CATCH_UP_POLL_SECONDS = 0.02
 # Tenants whose events were counted before; beyond it counting begins anew.
 COUNTED_TENANTS_MAX = 1000
+REPLACED = "the read models, which another version has just replaced"
 
-CHECKPOINT = """
-SELECT journal_id, position, events, recorded_at FROM freshness WHERE projection = 'scoreboard'
-"""
 # tableoid tells one version of the read models from another, whatever they are called by now.
+CHECKPOINT = """
+SELECT tableoid::bigint AS model, journal_id, position, events, recorded_at
+  FROM freshness
+ WHERE projection = 'scoreboard'
+"""
 STATE = """
 SELECT f.tableoid::bigint AS model, f.journal_id, f.position, f.recorded_at, f.journal_head,
        coalesce(t.reporting_zone, 'UTC') AS zone
@@ -42,6 +45,7 @@ SELECT f.tableoid::bigint AS model, f.journal_id, f.position, f.recorded_at, f.j
   LEFT JOIN tenant t ON t.tenant = $1
  WHERE f.projection = 'scoreboard'
 """
+MODEL = "SELECT to_regclass('freshness')::oid::bigint"
 RECORDED_BY = """
 SELECT position FROM event WHERE recorded_at <= $1 ORDER BY recorded_at DESC, position DESC LIMIT 1
 """
@@ -193,6 +197,7 @@ class Answers:
             yield Snapshot(
                 connection, tenant, state, state.checkpoint if position is None else position
             )
+            await _check_same(connection, state.model)
 
     async def state(self, tenant: str) -> State:
         """Of this moment, in one statement: a fifth of what a snapshot takes."""
@@ -208,7 +213,7 @@ class Answers:
             ):
                 yield connection
         except asyncpg.InvalidCachedStatementError:
-            raise Unavailable("the read models, which another version has just replaced") from None
+            raise Unavailable(REPLACED) from None
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
@@ -356,6 +361,7 @@ class Answers:
             EVENTS_BY_TOPIC, tenant, position, timeout=QUESTION_SECONDS_MAX
         ):
             counts[row["topic"]] = counts.get(row["topic"], 0) + row["events"]
+        await _check_same(connection, checkpoint["model"])
         if len(self._counted) >= COUNTED_TENANTS_MAX:
             self._counted.clear()
         self._counted[key] = checkpoint["position"], counts
@@ -381,6 +387,12 @@ async def _state(connection: Connection, tenant: str) -> State:
 def _there(row: asyncpg.Record | None) -> asyncpg.Record:
     assert row is not None, "model/bi.sql inserts the row"
     return row
+
+
+async def _check_same(connection: Connection, model: int) -> None:
+    """Rows are those of the transaction's beginning, but names mean what they mean when they are read."""
+    if await connection.fetchval(MODEL, timeout=QUESTION_SECONDS_MAX) != model:
+        raise Unavailable(REPLACED)
 
 
 def _check_journal(asked: Position, journal_id: str, field: str) -> None:

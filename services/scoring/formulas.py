@@ -4,7 +4,9 @@ All of it is put together from the metrics' own literals when the module is load
 the wire is part of a statement's text. Tables are those of the model that a connection works on (models.py).
 """
 
+import hashlib
 import re
+from functools import cache
 
 import structlog
 
@@ -229,11 +231,14 @@ def _comments(view: str) -> list[str]:
     ]
 
 
+@cache
 def signature() -> str:
-    """What the rollups and views were made for; anything that changes a stored sum or a view is in it."""
-    return "\n".join(
-        [VERSION, *ROLL_UP.values(), *map(_view, VIEWS), *views.TEXTS, *experience_views.TEXTS]
-    )
+    """Of what the rollups and views were made for: anything that changes a stored sum or a view changes it.
+
+    Looked at with each page, of which there are some hundreds of kilobytes of text.
+    """
+    texts = [VERSION, *ROLL_UP.values(), *map(_view, VIEWS), *views.TEXTS, *experience_views.TEXTS]
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
 
 async def installed(tx: Connection) -> bool:

@@ -74,6 +74,17 @@ async def create(tx: Connection, model: Model) -> None:
     await _work_on(tx, before)
 
 
+async def make_anew(tx: Connection, model: Model) -> None:
+    """Its tables, empty again; the reporting zones that were declared stay so."""
+    zones = await tx.fetch(f"SELECT tenant, reporting_zone FROM {model.bi}.tenant")  # noqa: S608  # a constant's
+    await drop(tx, model)
+    await create(tx, model)
+    await tx.executemany(
+        f"INSERT INTO {model.bi}.tenant (tenant, reporting_zone) VALUES ($1, $2)",  # noqa: S608  # as above
+        [tuple(zone) for zone in zones],
+    )
+
+
 async def make_lookups(tx: Connection) -> None:
     """Makes the indexes that a model is filled without, unless it has them; within a page's transaction."""
     if not await tx.fetchval(HAS_LOOKUPS):

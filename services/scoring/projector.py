@@ -133,14 +133,16 @@ class Projector:
 
     async def _project(self, token: int) -> None:
         now = asyncio.get_running_loop().time
-        async with (
-            self._source.follow(await self._scoreboard.checkpoint()) as feed,
-            _one_at_a_time() as writing,
-        ):
+        checkpoint = await self._scoreboard.checkpoint()
+        async with self._source.follow(checkpoint) as feed, _one_at_a_time() as writing:
             renewed_at = now()
             while (page := await self._next(feed)) is not None:
                 if page.head is not None:
                     self.trouble = ""
+                if page.head is not None and page.journal_id != checkpoint.journal_id:
+                    # Restored to the checkpoint or later: otherwise the journal would have refused.
+                    await self._scoreboard.go_on_with(page.journal_id, before=checkpoint.journal_id)
+                    checkpoint.journal_id = page.journal_id
                 if page.events:
                     # This process reads a page while PostgreSQL writes the one before.
                     facts = None

@@ -9,7 +9,7 @@ import asyncpg
 import structlog
 
 from services.chassis.postgres import Connection, Pool, Unsuitable
-from services.scoring import attributes, cases, definitions, formulas, models
+from services.scoring import attributes, cases, definitions, formulas, models, statistics
 from services.scoring.binary_copy import copy
 from services.scoring.facts import (
     EVENT_COLUMNS,
@@ -47,6 +47,10 @@ UPDATE freshness
    SET journal_id = $1, position = $3, events = events + $4, recorded_at = coalesce($5, recorded_at),
        journal_head = greatest(journal_head, $6)
  WHERE projection = 'scoreboard' AND position = $2 AND journal_id IN ('', $1)
+"""
+# The journal was restored, and nothing that the tables hold was lost: its positions are those of the new id.
+GO_ON_WITH = """
+UPDATE freshness SET journal_id = $1 WHERE projection = 'scoreboard' AND journal_id = $2
 """
 STORED_TARGETS = """
 SELECT e.tenant, e.source, e.event_id, e.position, e.topic
@@ -137,6 +141,8 @@ class Scoreboard:
         self._model = model
         self._zone = reporting_zone
         self._days: dict[str, ReportingDays] = {}
+        # Up to this position PostgreSQL knows enough of the tables.
+        self._known_until = 0
 
     async def install(self) -> None:
         """Makes the model if there is none, brings it to the formulas of this release, declares the zone."""
@@ -163,8 +169,9 @@ class Scoreboard:
                     "they were made by a later release"
                 )
             log.warning("read models of an older shape are made anew", got=made, want=models.SHAPE)
-            await models.drop(tx, self._model)
-        await models.create(tx, self._model)
+            await models.make_anew(tx, self._model)
+        else:
+            await models.create(tx, self._model)
 
     async def _declare_zone(self, tx: Connection, zone: str) -> None:
         if not await tx.fetchval(KNOWN_ZONE, zone):
@@ -185,6 +192,11 @@ class Scoreboard:
         row = await self._pool.fetchrow(CHECKPOINT)
         assert row is not None, "model/bi.sql inserts the row"
         return Position(journal_id=row["journal_id"], number=row["position"])
+
+    async def go_on_with(self, journal_id: str, *, before: str) -> None:
+        """Takes the id that the journal was given when it was restored."""
+        if before and await self._pool.execute(GO_ON_WITH, journal_id, before) == "UPDATE 1":
+            log.warning("the journal was restored", journal_id=journal_id, before=before)
 
     async def read(self, events: Sequence[RecordedEvent]) -> Facts:
         """The page's rows, ahead of its transaction: in a thread, while PostgreSQL writes another one."""
@@ -224,6 +236,10 @@ class Scoreboard:
                 await models.make_lookups(tx)
             ended = await self._write(tx, facts)
             await self._roll_up(tx, facts, progress, tenants, ended)
+            known_until = self._known_until
+            if near and progress.to >= known_until:
+                known_until = await statistics.renew(tx, progress.to)
+        self._known_until = known_until
 
     async def park(
         self, event: RecordedEvent, reason: str, progress: Progress, *, fence: Fence | None = None

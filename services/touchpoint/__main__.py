@@ -1,9 +1,6 @@
 """Runs the touchpoint service: python -m services.touchpoint."""
 
-from pathlib import Path
-
 from services.chassis import logs, settings, telemetry
-from services.chassis.migrations import migrate
 from services.chassis.postgres import durability_gaps, open_pool, refuse_unsafe_library_mode
 from services.chassis.server import Server, run_process
 from services.touchpoint.cases_servicer import RecoveryCaseServicer
@@ -12,10 +9,10 @@ from services.touchpoint.checkpoint import Exporter
 from services.touchpoint.decisions.decisions import Decisions
 from services.touchpoint.journal import Journal
 from services.touchpoint.measures import measures
+from services.touchpoint.migrate import prepare
 from services.touchpoint.recovery.process import RecoveryProcess
 from services.touchpoint.servicer import JournalServicer
 from services.touchpoint.settings import Settings
-from services.touchpoint.unsealed import seal_unsealed
 from touchledger.v1 import cases_pb2_grpc, catalog_pb2_grpc, journal_pb2_grpc
 
 NAME = "touchpoint"
@@ -33,8 +30,7 @@ async def main() -> None:
         async with open_pool(
             configured, name=NAME, size_max=CONNECTIONS_MAX, lock_timeout=LOCK_TIMEOUT
         ) as pool:
-            await migrate(pool, Path(__file__).parent / "sql")
-            await seal_unsealed(pool)
+            await prepare(pool)
 
             async def ready() -> str:
                 gaps = await durability_gaps(pool)

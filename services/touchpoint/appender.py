@@ -261,7 +261,7 @@ class Appender:
                 # at work while the other half is being stored.
                 first = self._next_requests(len(self._waiting) // 2)
                 usable = await self._commit_or_fail(connection, first)
-                # Kept while requests keep coming: giving it back costs a round trip.
+                # Kept while requests keep coming: given back, it could be a reader's, and they would wait.
                 while self._waiting and usable:
                     usable = await self._commit_or_fail(connection, self._next_requests())
             finally:

@@ -15,6 +15,7 @@ import structlog
 from services.chassis.errors import Conflict, Corrupt, NotFound, Unavailable
 from services.chassis.postgres import Pool
 from services.touchpoint.appender import Also, Appender, Result, round_trip_seconds
+from services.touchpoint.restored import Lineage
 from services.touchpoint.row import Rows
 
 log = structlog.get_logger()
@@ -132,9 +133,16 @@ class Journal:
     """Append, and read in order. Several processes may do both on one database."""
 
     def __init__(
-        self, pool: Pool, appender: Appender, *, journal_id: UUID, stopping: asyncio.Event
+        self,
+        pool: Pool,
+        appender: Appender,
+        *,
+        journal_id: UUID,
+        lineage: Lineage,
+        stopping: asyncio.Event,
     ) -> None:
         self.journal_id = str(journal_id)
+        self._lineage = lineage
         self._pool = pool
         self._stopping = stopping
         self._appender = appender
@@ -150,7 +158,19 @@ class Journal:
             journal_id=head["journal_id"],
             round_trip_seconds=await round_trip_seconds(pool),
         )
-        return cls(pool, appender, journal_id=head["journal_id"], stopping=stopping)
+        lineage = await Lineage.of(pool)
+        return cls(
+            pool, appender, journal_id=head["journal_id"], lineage=lineage, stopping=stopping
+        )
+
+    def here(self, journal_id: str, number: int) -> int:
+        """The number of a position that a reader knows; of the journal's id or, before a restore, another."""
+        if journal_id in ("", self.journal_id):
+            return number
+        found = self._lineage.here(journal_id, number)
+        if found is None:
+            raise Conflict(f"{self.journal_id}", field="after.journal_id", got=journal_id)
+        return found
 
     async def append(self, rows: Rows) -> list[Result]:
         """Stores published facts: one result for each, in order, once the new ones are durable."""

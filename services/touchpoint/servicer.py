@@ -11,7 +11,7 @@ import asyncpg
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.chassis.errors import Conflict, Exhausted, Malformed, outcome_of
+from services.chassis.errors import Exhausted, Malformed, outcome_of
 from services.touchpoint.appender import Outcome, Result
 from services.touchpoint.decisions.decisions import SOURCE
 from services.touchpoint.identity import originator_ids, originator_ids_of, publisher
@@ -75,7 +75,7 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
     async def Subscribe(  # type: ignore[override]  # it writes to the context, as only so it sees that nobody reads
         self, request: journal_pb2.SubscribeRequest, context: grpc.aio.ServicerContext
     ) -> None:
-        after, wanted = self._number(request.after), _filter(request.filter)
+        after, wanted = self._after(request.after), _filter(request.filter)
         with self._place_for_subscriber():
             async for page in self._journal.follow(after, wanted=wanted):
                 if not await _send(context, _subscribed(page, self._journal.journal_id)):
@@ -84,7 +84,7 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
     async def ReadRange(
         self, request: journal_pb2.ReadRangeRequest, context: grpc.aio.ServicerContext
     ) -> journal_pb2.ReadRangeResponse:
-        after, wanted = self._number(request.after), _filter(request.filter)
+        after, wanted = self._after(request.after), _filter(request.filter)
         _check_limit(request.limit)
         if 0 < request.to < after:
             raise Malformed("0, or a position not before after", field="to", got=f"{request.to}")
@@ -119,12 +119,8 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
             clock=clock,
         )
 
-    def _number(self, after: journal_pb2.Position) -> int:
-        if after.journal_id not in ("", self._journal.journal_id):
-            raise Conflict(
-                f"{self._journal.journal_id}", field="after.journal_id", got=after.journal_id
-            )
-        return after.number
+    def _after(self, position: journal_pb2.Position) -> int:
+        return self._journal.here(position.journal_id, position.number)
 
     @contextmanager
     def _place_for_subscriber(self) -> Iterator[None]:

@@ -1,6 +1,7 @@
 """`touchledger report experience`, on the simulated quarter, against folds of what the journal has stored."""
 
 import json
+import re
 from datetime import datetime
 from decimal import Decimal
 from importlib import import_module
@@ -32,8 +33,8 @@ READ: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def reported(
     tmp_path_factory: pytest.TempPathFactory,
-) -> tuple[dict[str, dict[str, Any]], list[Told]]:
-    """What the command says of each figure, and what the journal holds."""
+) -> tuple[dict[str, dict[str, Any]], list[Told], list[str]]:
+    """What the command says of each figure, what the journal holds, and the lines that a person reads."""
     folder = tmp_path_factory.mktemp("report")
     lines = [event_json.to_json(each) for each in quarter()]
     Path(folder / "events.ndjson").write_text("\n".join(lines) + "\n")
@@ -45,18 +46,37 @@ def reported(
             *("report", "experience", "--occurred-before", END, "--json", "--data", system.data)
         )
         assert run.returncode == 0, run.stderr
+        shown = touchledger(
+            *("report", "experience", "--occurred-before", END, "--rows", 2, "--data", system.data),
+            *("--figure", "public_post_trace", "--figure", "training"),
+            COLUMNS="80",
+        )
+        assert shown.returncode == 0, shown.stderr
         journal = [
             RecordedEvent(position=position, source=source, topic=topic, event=bytes(state))
             for position, source, topic, state in system.rows("touchpoint", STORED)
         ]
     figures = {each["figure"]["name"]: each for each in json.loads(run.stdout)}
-    return figures, told(journal, before=datetime.fromisoformat(END))
+    return figures, told(journal, before=datetime.fromisoformat(END)), shown.stdout.splitlines()
+
+
+def test_a_person_reads_what_comes_first_and_no_score_without_its_interval(
+    reported: tuple[dict[str, dict[str, Any]], list[Told], list[str]],
+) -> None:
+    figures, _, lines = reported
+    [worst] = [
+        row for row in figures["public_post_trace"]["rows"] if row["values"].get("rank") == "1"
+    ]
+    first = next(line for line in lines if re.search("-[0-9a-f]{12} ", line))
+    assert worst["keys"]["post_id"] in first
+    assert "and more rows, see --rows" in lines
+    assert any(re.search(r"listening .* \S+ \[\S+…\S+\]", line) for line in lines)
 
 
 def test_it_tells_of_all_figures_as_of_one_position(
-    reported: tuple[dict[str, dict[str, Any]], list[Told]],
+    reported: tuple[dict[str, dict[str, Any]], list[Told], list[str]],
 ) -> None:
-    figures, _ = reported
+    figures, *_ = reported
     assert {each.name for each in FIGURES} == set(figures)
     assert 1 == len({each["as_of_position"]["number"] for each in figures.values()})
     # After the last interaction nothing is known not to have happened.
@@ -66,9 +86,9 @@ def test_it_tells_of_all_figures_as_of_one_position(
 
 @pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.name)
 def test_each_figure_has_rows_that_equal_a_fold_of_the_stored_events(
-    reported: tuple[dict[str, dict[str, Any]], list[Told]], figure: Figure
+    reported: tuple[dict[str, dict[str, Any]], list[Told], list[str]], figure: Figure
 ) -> None:
-    figures, events = reported
+    figures, events, _ = reported
     fold = import_module(f"tests.integration.scoring.experience.folds.{figure.name}").fold
     answer = figures[figure.name]
     wanted = fold(events, datetime.fromisoformat(answer["horizon"]))

@@ -91,6 +91,10 @@ def rows() -> Iterator[Row]:
     yield from names_places_and_times()
     yield from signals()
     yield from other_bodies()
+    yield from judged_and_chosen()
+    yield from of_staff_and_posts()
+    yield from who_is_who()
+    yield from assumed()
     yield from json_alone()
     yield from protobuf_alone()
 
@@ -169,6 +173,7 @@ def missing() -> Iterator[Row]:
     kinds = (
         *("interaction", "feedback_requested", "feedback_suppressed", "feedback_received"),
         *("expectation", "failure", "remedy", "goodwill", "recovery_closed", "correction"),
+        *("assessment", "reason_stated", "advice", "service_claim"),
     )
     for kind in kinds:
         given = changed(FULL[kind], touchpoint=...)
@@ -177,6 +182,26 @@ def missing() -> Iterator[Row]:
         ("recognition", "staff"): "staff",
         ("customer_profile", "customer"): "customer",
         ("staff_profile", "staff"): "staff",
+        ("insight", "staff"): "staff",
+        ("identity", "customer"): "customer",
+        ("assessment", "assessment__assessor"): "assessment.assessor",
+        ("assessment", "assessment__about__eventId"): "assessment.about.event_id",
+        ("reason_stated", "reasonStated__issueCode"): "reason_stated.issue_code",
+        ("reason_stated", "reasonStated__reasonCode"): "reason_stated.reason_code",
+        ("insight", "insight__insightId"): "insight.insight_id",
+        ("insight", "insight__step"): "insight.step",
+        ("advice", "advice__options"): "advice.options",
+        ("advice", "advice__options__1__item"): "advice.options[1].item",
+        ("product_follow_up", "productFollowUp__item"): "product_follow_up.item",
+        ("public_post_removed", "publicPostRemoved__platform"): "public_post_removed.platform",
+        ("public_post_removed", "publicPostRemoved__postId"): "public_post_removed.post_id",
+        ("service_claim", "serviceClaim__claimed"): "service_claim.claimed",
+        ("front_line", "frontLine__step"): "front_line.step",
+        ("front_line", "frontLine__pulse"): "front_line.pulse",
+        ("identity", "identity__sameAs"): "identity.same_as",
+        ("identity", "identity__relation"): "identity.relation",
+        ("scenario", "scenario__name"): "scenario.name",
+        ("scenario", "scenario__lossPercent"): "scenario.loss_percent",
         ("feedback_suppressed", "feedbackSuppressed__reason"): "feedback_suppressed.reason",
         ("goodwill", "goodwill__kind"): "goodwill.kind",
         ("recognition", "recognition__givenBy"): "recognition.given_by",
@@ -438,6 +463,194 @@ def other_bodies() -> Iterator[Row]:
         yield Row(f"a long reason of a {kind}", long, QUARANTINED, "TOO_LONG", f"{kind}.reason")
 
 
+def judged_and_chosen() -> Iterator[Row]:
+    """Assessment, ReasonStated, Advice, ProductFollowUp, ServiceClaim."""
+    assessment, advice = FULL["assessment"], FULL["advice"]
+    signal = ANSWER["feedbackReceived"]["signals"][0]
+    yield Row(
+        "an assessment without answers",
+        changed(assessment, assessment={"assessor": "system", "withinSla": False}),
+        RECORDED,
+    )
+    yield Row(
+        "an assessment with fifty-one answers",
+        changed(assessment, assessment__signals=[signal] * 51),
+        *(QUARANTINED, "TOO_MANY", "assessment.signals"),
+    )
+    yield Row(
+        "an assessment outside its scale",
+        changed(assessment, assessment__signals__1__value="9"),
+        *(QUARANTINED, "VALUE_OUTSIDE_SCALE", "assessment.signals[1].value"),
+    )
+    yield Row(
+        "a reason of two lines",
+        changed(FULL["reason_stated"], reasonStated__reasonCode="a\nb"),
+        *(QUARANTINED, "CONTROL_CHARACTER", "reason_stated.reason_code"),
+    )
+    options = [{"item": f"item-{number}"} for number in range(64)]
+    yield Row(
+        "sixty-four options and none chosen",
+        changed(advice, advice={"options": options}),
+        RECORDED,
+    )
+    cases: dict[str, tuple[dict[str, Any], str, str]] = {
+        "sixty-five options": ({"options": [*options, {"item": "x"}]}, "TOO_MANY", "options"),
+        "an option twice": (
+            {"options": [{"item": "a"}, {"item": "b"}, {"item": "a"}]},
+            *("NOT_ALLOWED", "options[2].item"),
+        ),
+        "a choice that was no option": (
+            {"options": [{"item": "a"}], "chosen": "b"},
+            *("NOT_ALLOWED", "chosen"),
+        ),
+        "an option with a long name": (
+            {"options": [{"item": "x" * 129}]},
+            *("TOO_LONG", "options[0].item"),
+        ),
+    }
+    for name, (given, code, at) in cases.items():
+        yield Row(name, changed(advice, advice=given), QUARANTINED, code, f"advice.{at}")
+    follow_up = FULL["product_follow_up"]
+    for name in ("kept", "usable", "happy"):
+        told = {"item": "kettle-2", name: False}
+        yield Row(
+            f"a product that is not {name}", changed(follow_up, productFollowUp=told), RECORDED
+        )
+    yield Row(
+        "a follow-up that says nothing",
+        changed(follow_up, productFollowUp={"item": "kettle-2"}),
+        *(QUARANTINED, "MISSING", "product_follow_up.kept"),
+    )
+    yield Row(
+        "a claim outside its scale",
+        changed(FULL["service_claim"], serviceClaim__claimed__value="5.1"),
+        *(QUARANTINED, "VALUE_OUTSIDE_SCALE", "service_claim.claimed.value"),
+    )
+
+
+def of_staff_and_posts() -> Iterator[Row]:
+    """Insight, FrontLine, PublicPostRemoved."""
+    yield Row(
+        "an insight about nothing",
+        changed(FULL["insight"], insight__about={}),
+        *(QUARANTINED, "MISSING", "insight.about.event_id"),
+    )
+    yield Row(
+        "an insight with a long id",
+        changed(FULL["insight"], insight__insightId="x" * 129),
+        *(QUARANTINED, "TOO_LONG", "insight.insight_id"),
+    )
+    yield Row(
+        "a removed post with a long id",
+        changed(FULL["public_post_removed"], publicPostRemoved__postId="x" * 257),
+        *(QUARANTINED, "TOO_LONG", "public_post_removed.post_id"),
+    )
+    line = FULL["front_line"]
+    money = {"amount": "20", "currency": "EUR"}
+    decision = {"step": "FRONT_LINE_STEP_DECISION", "value": money, "approvalNeeded": True}
+    training = {"step": "FRONT_LINE_STEP_TRAINING", "kind": "listening"}
+    yield Row("a decision", changed(line, frontLine=decision), RECORDED)
+    yield Row("a training", changed(line, frontLine=training), RECORDED)
+    yield Row("a pulse of a group without a name", changed(line, staff=...), RECORDED)
+    cases: dict[str, tuple[dict[str, Any], str, str]] = {
+        "a training with an answer": (
+            changed(line, frontLine__step="FRONT_LINE_STEP_TRAINING"),
+            *("NOT_ALLOWED", "front_line.pulse"),
+        ),
+        "a training with a value": (
+            changed(line, frontLine=training | {"value": money}),
+            *("NOT_ALLOWED", "front_line.value"),
+        ),
+        "a training that needed approval": (
+            changed(line, frontLine=training | {"approvalNeeded": True}),
+            *("NOT_ALLOWED", "front_line.approval_needed"),
+        ),
+        "a decision of nobody": (changed(line, staff=..., frontLine=decision), "MISSING", "staff"),
+        "a pulse outside its scale": (
+            changed(line, frontLine__pulse__value="0"),
+            *("VALUE_OUTSIDE_SCALE", "front_line.pulse.value"),
+        ),
+    }
+    for name, (given, code, at) in cases.items():
+        yield Row(name, given, QUARANTINED, code, at)
+    # A correction has the rules of what it corrects to.
+    corrected = changed(FULL["correction"], correction={"frontLine": training}, staff=...)
+    yield Row("a correction to a training of nobody", corrected, QUARANTINED, "MISSING", "staff")
+
+
+def who_is_who() -> Iterator[Row]:
+    identity = FULL["identity"]
+    other = "IDENTITY_RELATION_DIFFERENT"
+    yield Row("two customers told apart", changed(identity, identity__relation=other), RECORDED)
+    yield Row(
+        "the longest other reference", changed(identity, identity__sameAs="x" * 256), RECORDED
+    )
+    for relation in ("IDENTITY_RELATION_SAME", other):
+        given = changed(identity, identity={"sameAs": identity["customer"], "relation": relation})
+        yield Row(
+            f"a customer and the same one, {relation}",
+            given,
+            *(QUARANTINED, "NOT_ALLOWED", "identity.same_as"),
+        )
+    yield Row(
+        "another reference that is too long",
+        changed(identity, identity__sameAs="x" * 257),
+        *(QUARANTINED, "TOO_LONG", "identity.same_as"),
+    )
+    yield Row(
+        "another reference of two lines",
+        changed(identity, identity__sameAs="card\n4711"),
+        *(QUARANTINED, "CONTROL_CHARACTER", "identity.same_as"),
+    )
+    yield Row(
+        "NUL in another reference",
+        changed(identity, identity__sameAs="card\x00"),
+        *(REJECTED, "NUL", "identity.same_as"),
+    )
+
+
+def assumed() -> Iterator[Row]:
+    scenario = FULL["scenario"]
+    least = {"name": "none leave", "lossPercent": "0"}
+    most = dict.fromkeys(
+        ("lossPercent", "competitorPercent", "marginPercent", "discountPercent"), "100"
+    )
+    yield Row("a scenario in which nobody leaves", changed(scenario, scenario=least), RECORDED)
+    yield Row(
+        "a scenario of all there is",
+        changed(scenario, scenario=least | most | {"years": 100}),
+        RECORDED,
+    )
+    names = {
+        "lossPercent": "loss_percent",
+        "competitorPercent": "competitor_percent",
+        "marginPercent": "margin_percent",
+        "discountPercent": "discount_percent",
+    }
+    for path, at in names.items():
+        for percent in ("100.000001", "101", "-1", "15 %", "1e2", "NaN", "\u0661"):
+            yield Row(
+                f"{at} of {percent}",
+                changed(scenario, **{f"scenario__{path}": percent}),
+                *(QUARANTINED, "BAD_DECIMAL", f"scenario.{at}"),
+            )
+    yield Row(
+        "a revenue below nothing",
+        changed(scenario, scenario__revenue__amount="-0.01"),
+        *(QUARANTINED, "BAD_DECIMAL", "scenario.revenue.amount"),
+    )
+    yield Row(
+        "a revenue in no currency",
+        changed(scenario, scenario__revenue__currency=...),
+        *(QUARANTINED, "BAD_CURRENCY", "scenario.revenue.currency"),
+    )
+    yield Row(
+        "more than a hundred years",
+        changed(scenario, scenario__years=101),
+        *(QUARANTINED, "TOO_MANY", "scenario.years"),
+    )
+
+
 def json_alone() -> Iterator[Row]:
     """What only JSON can say."""
 
@@ -555,6 +768,26 @@ def json_alone() -> Iterator[Row]:
             '"optionsPresented": 0', f'"optionsPresented": {number}'
         )
         yield row(f"the number {number[:9]}", odd, QUARANTINED, "INVALID_NUMBER", at)
+    for kind, path in (("insight", "step"), ("identity", "relation"), ("front_line", "step")):
+        name = {"front_line": "frontLine"}.get(kind, kind)
+        given = changed(FULL[kind], **{f"{name}__{path}": "APPLIED"})
+        at = f"{kind}.{path}"
+        yield row(f"{at} by another name", given, QUARANTINED, "INVALID_NAME", at)
+    for years in (-1, 2**32, "five"):
+        given = changed(FULL["scenario"], scenario__years=years)
+        yield row(f"{years} years", given, QUARANTINED, "INVALID_NUMBER", "scenario.years")
+    for name, value, at in (
+        ("scenario__lossPercent", 15, "scenario.loss_percent"),
+        ("scenario__name", 15, "scenario.name"),
+    ):
+        given = changed(FULL["scenario"], **{name: value})
+        yield row(f"{at} as a number", given, QUARANTINED, "WRONG_TYPE", at)
+    kept = changed(FULL["product_follow_up"], productFollowUp__kept="yes")
+    yield row("kept in a word", kept, QUARANTINED, "WRONG_TYPE", "product_follow_up.kept")
+    merged = changed(FULL["correction"], correction={"identity": {"sameAs": "card 4711"}})
+    yield row(
+        "a correction of an identity", merged, REJECTED, "UNKNOWN_FIELD", "correction.identity"
+    )
     for reach in (2**64, -1):
         given = changed(FULL["public_post"], publicPost__reach=reach)
         yield row(f"a reach of {reach}", given, QUARANTINED, "INVALID_NUMBER", "public_post.reach")
@@ -604,6 +837,33 @@ def _protobuf_alone() -> Iterator[Row]:
         "UNKNOWN_FIELD",
         "place.99",
     )
+    # Numbers may be packed where they are repeated, and these are not.
+    of_another_type = {
+        "a text for a number": (20, block(1, b"\x03"), "interaction.1"),
+        "no text for a number": (20, block(10, b""), "interaction.10"),
+        "a text that is no number for one": (20, block(1, b"\xff"), "interaction.1"),
+        "a text for seconds": (2, block(1, b"\x05"), "occurred_at.1"),
+        "a text that is no number for nanoseconds": (2, block(2, b"\xff"), "occurred_at.2"),
+        "a number for a text": (7, varint(1 << 3) + b"\x01", "place.1"),
+        "an attribute with a number for a key": (9, varint(1 << 3) + b"\x01", "9"),
+        "an attribute of three": (9, block(1, b"a") + block(2, b"b") + block(3, b""), "9"),
+    }
+    for name, (number, content, at) in of_another_type.items():
+        yield Row(name, plain + block(number, content), REJECTED, "UNKNOWN_FIELD", at)
+    yield Row("an attribute without a value", plain + block(9, block(1, b"a")), RECORDED)
+    yield Row(
+        "an attribute without a key", plain + block(9, b""), QUARANTINED, "BAD_KEY", "attributes"
+    )
+    yield Row(
+        "an attribute twice in bytes",
+        plain + block(9, block(1, b"a") + block(2, b"b")) * 2,
+        RECORDED,
+    )
+    for kind, number, at in (("insight", 2, "insight.step"), ("identity", 2, "identity.relation")):
+        body = events_pb2.Event.DESCRIPTOR.fields_by_name[kind].number
+        full = event_json.read(FULL[kind]).SerializeToString()
+        newer = full + block(body, varint(number << 3) + varint(99))
+        yield Row(f"{at} of number 99", newer, QUARANTINED, "UNKNOWN_VALUE", at)
     # Three bytes each, 300 KB: too large is said before anybody looks at what it is.
     many = plain + (varint(1000 << 3) + b"\x01") * 100_000
     yield Row("a hundred thousand unknown fields", many, REJECTED, "TOO_LARGE", "")

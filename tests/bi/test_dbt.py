@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ import yaml
 from services.cli import semantic_layer
 from tests.bi.conftest import PROBE_SECONDS_MAX
 from tests.support.up import Up, environment, touchledger
+
+# "captured or applied.": all the words that a column may have, not one of them "another word".
+LISTED_WORDS = re.compile(r"(^|: )[a-z_]+(, [a-z_]+)* or [a-z_]+[.;]")
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +100,35 @@ def test_what_can_be_added_up_is_told_from_what_cannot(sources: dict[str, Any]) 
     assert {"csat_answered": True, "csat_mean": False} == told
 
 
+def test_columns_of_figures_are_told_from_sums_of_the_same_name(sources: dict[str, Any]) -> None:
+    told = {
+        (name, column["name"]): column["config"]["meta"]
+        for name in ("asking", "rollup_day", "satisfaction_by_touchpoint")
+        for column in sources[name]["columns"]
+        if "config" in column
+    }
+
+    assert told["asking", "asked"]["metric"] == "asking"
+    assert told["rollup_day", "asked"]["metric"] == "request"
+    assert not any(meta["can_be_added_up"] for (name, _), meta in told.items() if name == "asking")
+    assert all(meta["can_be_added_up"] for (name, _), meta in told.items() if name == "rollup_day")
+
+
+def test_every_sum_of_the_rollups_is_compared_by_day_week_month_and_year(
+    project: Path, bi: psycopg.Connection
+) -> None:
+    sums = bi.execute(
+        """
+        SELECT a.attname::text FROM pg_attribute a JOIN bi.dim_formula f ON f.name = a.attname
+         WHERE a.attrelid = 'bi.rollup_day'::regclass AND f.kind = 'sum'
+        """
+    ).fetchall()
+
+    compared = re.findall(r"sum\((\w+)\)", (project / "tests" / "rollups_agree.sql").read_text())
+
+    assert {name: 5 for (name,) in sums} == Counter(compared)
+
+
 def test_accepted_words_are_those_of_the_comments(sources: dict[str, Any]) -> None:
     told = {
         (name, column["name"]): (
@@ -115,6 +148,29 @@ def test_accepted_words_are_those_of_the_comments(sources: dict[str, Any]) -> No
         # Of a metric there is none that is unspecified.
         named = set(re.findall(r"[a-z_]+", meaning)) | {"unspecified"}
         assert set(words) <= named, place
+
+
+def test_whatever_lists_its_words_is_held_to_them(
+    sources: dict[str, Any], bi: psycopg.Connection
+) -> None:
+    views = {
+        name for (name,) in bi.execute("SELECT viewname FROM pg_views WHERE schemaname = 'bi'")
+    }
+    listing = {
+        (name, column["name"])
+        for name, table in sources.items()
+        for column in table["columns"]
+        if name not in views and LISTED_WORDS.search(column["description"])
+    }
+    held = {
+        (name, column["name"])
+        for name, table in sources.items()
+        for column in table["columns"]
+        if any("accepted_values" in each for each in column.get("data_tests", ()))
+    }
+
+    assert ("fact_insight", "step") in listing
+    assert listing <= held
 
 
 def test_no_password_is_in_the_project(project: Path, system: Up) -> None:
@@ -169,9 +225,10 @@ def test_the_tests_find_what_is_wrong(
 ) -> None:
     broken.execute(
         "INSERT INTO bi.fact_interaction (tenant, event_position, from_position, occurred_at, occurred_date,"
-        " reporting_date, touchpoint, stage, channel, service_mode, store, source, outcome)"
+        " reporting_date, touchpoint, stage, channel, service_mode, store, source, outcome,"
+        " moment_of_truth)"
         " VALUES ('default', 1000000000, 1000000000, now(), '1900-01-01', '2026-01-01', 'nowhere', 'nowhen',"
-        " 'store', 'self', 'cologne', 'till', 'astonished')"
+        " 'store', 'self', 'cologne', 'till', 'astonished', false)"
     )
 
     code, told, target = dbt(

@@ -42,6 +42,15 @@ def test_a_query_of_the_page_gives_rows_and_the_same_in_every_time_zone(
     assert all(any(value is not None for value in column) for column in zip(*read[0], strict=True))
 
 
+def test_a_column_is_explained_once(bi: psycopg.Connection) -> None:
+    [query] = [each for each in blocks("sql") if "bi.data_dictionary" in each]
+
+    explained = [name for name, *_ in bi.execute(query.encode())]
+
+    assert len(set(explained)) == len(explained)
+    assert "interactions" in explained
+
+
 def test_the_commands_of_the_page_do_what_it_says_one_after_the_other(
     system: Up, tmp_path: Path
 ) -> None:

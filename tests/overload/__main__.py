@@ -8,7 +8,9 @@ import json
 import os
 import secrets
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import mean
 from typing import Any
 
 import psutil
@@ -21,6 +23,7 @@ from bench.stores import gateway
 from bench.stores.gateway import SECRET, Gateway
 from services.gateway.access import PUBLISH
 from services.gateway.keyring import Keyring
+from services.gateway.limits import PRESENT_SECONDS
 from tests.overload.calm import POSTS_PER_SECOND
 from tests.overload.flood import KEY_VARIABLE
 
@@ -133,26 +136,38 @@ async def measured(here: Place, scale: float) -> tuple[list[Row], list[Goal]]:
         keys = {tenant: await _new_key(here, tenant) for tenant in ("flood", "calm")}
         overload = Overload(target, keys)
         await overload.phase("warm-up", rate=0, seconds=PEAK_SECONDS * scale / 4)
-        peak = await overload.phase("peak", rate=0, seconds=PEAK_SECONDS * scale)
-        rate = peak.recorded_per_second
-        half = await overload.phase("half", rate=rate / 2, seconds=HALF_SECONDS * scale)
+        before = await overload.phase("peak", rate=0, seconds=PEAK_SECONDS * scale / 2)
+        rate = before.recorded_per_second
+        half = await overload.phase("half", rate=rate / 2, seconds=HALF_SECONDS * scale / 2)
         over = await overload.phase(
             f"{OVERLOAD:g} ×", rate=rate * OVERLOAD, seconds=OVERLOAD_SECONDS * scale
         )
+        # Again: a disk takes more in the first seconds than it can for a minute, and machines are shared.
+        half_after = await overload.phase(
+            "half, after", rate=rate / 2, seconds=HALF_SECONDS * scale / 2
+        )
+        # Until nobody but the flood is there.
+        await asyncio.sleep(2 * PRESENT_SECONDS)
+        after = await overload.phase("peak, after", rate=0, seconds=PEAK_SECONDS * scale / 2)
         async with here.connection(target.journal_url) as connection:
             stored = await connection.fetchval(RECORDED, [*keys])
-    return [peak, half, over], goals(peak, half, over, acked=overload.acked, stored=stored)
+    rows = [before, half, over, half_after, after]
+    return rows, goals(rows, acked=overload.acked, stored=stored)
 
 
-def goals(peak: Row, half: Row, over: Row, *, acked: int, stored: int) -> list[Goal]:
-    offered = report.quotient(over.offered_per_second, peak.recorded_per_second)
+def goals(rows: Sequence[Row], *, acked: int, stored: int) -> list[Goal]:
+    """Of the overload to the means of before and after."""
+    before, half, over, half_after, after = rows
+    peak = mean((before.recorded_per_second, after.recorded_per_second))
+    half_p99_ms = mean(each.calm_p99_ms or 0.0 for each in (half, half_after))
+    offered = report.quotient(over.offered_per_second, before.recorded_per_second)
     hinted = over.refused_calls - over.refused_without_hint
     return [
         Goal(f"offered / peak (aim {OVERLOAD:g})", 4.5, offered),
         Goal(
             "goodput under it / peak",
             0.8,
-            report.quotient(over.recorded_per_second, peak.recorded_per_second),
+            report.quotient(over.recorded_per_second, peak),
         ),
         # Not rounded: one of a million that is missing is missing.
         Goal(
@@ -163,7 +178,7 @@ def goals(peak: Row, half: Row, over: Row, *, acked: int, stored: int) -> list[G
         Goal(
             "p99 of another tenant at half load / under it",
             0.5,
-            report.quotient(half.calm_p99_ms, over.calm_p99_ms),
+            report.quotient(half_p99_ms, over.calm_p99_ms),
         ),
         Goal("events stored / events that were answered RECORDED", 1, stored / acked),
     ]

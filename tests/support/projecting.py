@@ -33,12 +33,12 @@ POLL_SECONDS = 0.01
 
 async def until(holds: Callable[[], Awaitable[bool]], what: str) -> None:
     """Returns once it holds; what other tasks and processes do is only known by looking."""
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        try:
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS):
             while not await holds():  # noqa: ASYNC110
                 await asyncio.sleep(POLL_SECONDS)
-        except TimeoutError:
-            raise AssertionError(f"not within {DEADLINE_SECONDS:g} s: {what}") from None
+    except TimeoutError:
+        raise AssertionError(f"not within {DEADLINE_SECONDS:g} s: {what}") from None
 
 
 @dataclass

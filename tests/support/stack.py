@@ -33,12 +33,16 @@ class Service:
     log: Path
     address: str = field(default_factory=lambda: f"127.0.0.1:{free_port()}")
     process: subprocess.Popen[bytes] | None = None
+    # Another release's, with the folder of its code.
+    python: str = sys.executable
+    code: Path | None = None
 
     def start(self) -> None:
         listen = {f"TOUCHLEDGER_{self.name.upper()}_LISTEN": self.address}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", f"services.{self.name}"],
+                [self.python, "-m", f"services.{self.name}"],
+                cwd=self.code,
                 env={**os.environ, **self.environment, **listen},
                 stdout=log,
                 stderr=log,

@@ -99,8 +99,8 @@ class JournalServiceServicer:
         sent already and then RESOURCE_EXHAUSTED. One process serves at most 64 streams; callers beyond get
         RESOURCE_EXHAUSTED at once. After either, as after UNAVAILABLE, go on after the last scanned_to.
         Errors: INVALID_ARGUMENT when the filter can't be taken, FAILED_PRECONDITION when the position is of
-        another journal or beyond the head, DATA_LOSS when the journal has a hole (also where the filter would skip
-        it), RESOURCE_EXHAUSTED and UNAVAILABLE with RetryInfo.
+        another journal or beyond the head (code POSITIONS_LOST: a restore has lost it), DATA_LOSS when the journal
+        has a hole (also where the filter would skip it), RESOURCE_EXHAUSTED and UNAVAILABLE with RetryInfo.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

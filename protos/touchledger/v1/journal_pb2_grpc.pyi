@@ -53,8 +53,8 @@ class JournalServiceStub:
     sent already and then RESOURCE_EXHAUSTED. One process serves at most 64 streams; callers beyond get
     RESOURCE_EXHAUSTED at once. After either, as after UNAVAILABLE, go on after the last scanned_to.
     Errors: INVALID_ARGUMENT when the filter can't be taken, FAILED_PRECONDITION when the position is of
-    another journal or beyond the head, DATA_LOSS when the journal has a hole (also where the filter would skip
-    it), RESOURCE_EXHAUSTED and UNAVAILABLE with RetryInfo.
+    another journal or beyond the head (code POSITIONS_LOST: a restore has lost it), DATA_LOSS when the journal
+    has a hole (also where the filter would skip it), RESOURCE_EXHAUSTED and UNAVAILABLE with RetryInfo.
     """
     ReadRange: _grpc.UnaryUnaryMultiCallable[_journal_pb2.ReadRangeRequest, _journal_pb2.ReadRangeResponse]
     """Reads one page of the events after a position, in order and without a hole; go on after its scanned_to.
@@ -94,8 +94,8 @@ class JournalServiceAsyncStub(JournalServiceStub):
     sent already and then RESOURCE_EXHAUSTED. One process serves at most 64 streams; callers beyond get
     RESOURCE_EXHAUSTED at once. After either, as after UNAVAILABLE, go on after the last scanned_to.
     Errors: INVALID_ARGUMENT when the filter can't be taken, FAILED_PRECONDITION when the position is of
-    another journal or beyond the head, DATA_LOSS when the journal has a hole (also where the filter would skip
-    it), RESOURCE_EXHAUSTED and UNAVAILABLE with RetryInfo.
+    another journal or beyond the head (code POSITIONS_LOST: a restore has lost it), DATA_LOSS when the journal
+    has a hole (also where the filter would skip it), RESOURCE_EXHAUSTED and UNAVAILABLE with RetryInfo.
     """
     ReadRange: _aio.UnaryUnaryMultiCallable[_journal_pb2.ReadRangeRequest, _journal_pb2.ReadRangeResponse]  # type: ignore[assignment]
     """Reads one page of the events after a position, in order and without a hole; go on after its scanned_to.
@@ -150,8 +150,8 @@ class JournalServiceServicer(metaclass=_abc_1.ABCMeta):
         sent already and then RESOURCE_EXHAUSTED. One process serves at most 64 streams; callers beyond get
         RESOURCE_EXHAUSTED at once. After either, as after UNAVAILABLE, go on after the last scanned_to.
         Errors: INVALID_ARGUMENT when the filter can't be taken, FAILED_PRECONDITION when the position is of
-        another journal or beyond the head, DATA_LOSS when the journal has a hole (also where the filter would skip
-        it), RESOURCE_EXHAUSTED and UNAVAILABLE with RetryInfo.
+        another journal or beyond the head (code POSITIONS_LOST: a restore has lost it), DATA_LOSS when the journal
+        has a hole (also where the filter would skip it), RESOURCE_EXHAUSTED and UNAVAILABLE with RetryInfo.
         """
 
     @_abc_1.abstractmethod

@@ -14,7 +14,7 @@ USABLE_SHARE = 0.82
 USABLE_AFTER_ADVICE_SHARE = 0.95
 # Who was shown too many options doubts the choice more often.
 HAPPY_SHARE = 0.88
-HAPPY_AFTER_TOO_MANY_SHARE = 0.68
+HAPPY_AFTER_TOO_MANY_SHARE = 0.6
 
 
 def put_before(journey: Journey, touchpoint: Touchpoint, options: int) -> None:

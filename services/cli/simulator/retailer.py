@@ -301,7 +301,7 @@ STORE_WEIGHTS = (22, 18, 22, 14, 12, 12)
 
 # What an understaffed store does to a visit: waits times three, and this much less satisfaction.
 UNDERSTAFFED_WAITS = 3
-UNDERSTAFFED_COSTS = 0.22
+UNDERSTAFFED_COSTS = 0.3
 
 AGENTS: dict[str, tuple[str, ...]] = {
     "call.billing": tuple(f"agent-b{member:02d}" for member in range(1, 7)),
@@ -369,12 +369,12 @@ def _jobs() -> dict[str, tuple[tuple[int, Job], ...]]:
 JOBS = _jobs()
 # Half of the staff of three stores learn to listen, in the middle of the quarter.
 COURSE = "listening"
-STORES_THAT_LEARN = ("berlin-mitte", "hamburg-station", "vienna-west")
+STORE_THAT_WAITS = "cologne-arcades"
 TRAINED = tuple(
-    staff for store in STORES if store.name in STORES_THAT_LEARN for staff in store.staff[::2]
+    staff for store in STORES if store.name != STORE_THAT_WAITS for staff in store.staff[::2]
 )
 TRAINED_FROM_MS = _midnight_ms(8, 14)
-TRAINED_ADDS = 0.16
+TRAINED_ADDS = 0.3
 
 
 def job_of(staff: str, at_ms: int) -> Job:

@@ -12,28 +12,32 @@ from services.scoring.identity import WITH_PEOPLE
 from services.scoring.metric import Column, Derived, Sum, share
 
 SQL = f"""
-{WITH_PEOPLE}
-SELECT f.tenant, f.event_position, f.occurred_at, f.occurred_date, f.reporting_date, f.touchpoint, f.stage,
-       f.channel, f.service_mode, f.store, f.source, f.staff, f.customer, f.correlation_id,
-       f.basis, f.dimension,
-       coalesce(f.due_at,
-                f.occurred_at + make_interval(secs => f.within_seconds::double precision)) AS due_at,
-       done.at AS fulfilled_at
-  FROM fact_expectation f
-  LEFT JOIN people p ON p.customer = f.customer
- CROSS JOIN LATERAL (
-   SELECT min(i.occurred_at) AS at
-     FROM fact_interaction i
-    WHERE i.tenant = f.tenant AND i.customer = ANY (coalesce(p.known_as, ARRAY[f.customer]))
-      AND i.touchpoint = f.touchpoint
-      AND i.occurred_at >= f.occurred_at
-      AND (f.correlation_id IS NULL OR i.correlation_id = f.correlation_id)
-      AND i.outcome NOT IN ('abandoned', 'transferred', 'failed', 'returned')
-      AND i.from_position <= $2 AND (i.to_position IS NULL OR i.to_position > $2)
- ) AS done
- WHERE f.tenant = $1 AND f.from_position <= $2 AND (f.to_position IS NULL OR f.to_position > $2)
-   AND f.customer IS NOT NULL
-   AND (f.due_at IS NOT NULL OR f.within_seconds IS NOT NULL)
+{WITH_PEOPLE}, stated AS (
+  SELECT f.*, coalesce(p.person, f.customer) AS person,
+         coalesce(f.due_at,
+                  f.occurred_at + make_interval(secs => f.within_seconds::double precision)) AS due
+    FROM fact_expectation f
+    LEFT JOIN people p ON p.customer = f.customer
+   WHERE f.tenant = $1 AND f.from_position <= $2 AND (f.to_position IS NULL OR f.to_position > $2)
+     AND f.customer IS NOT NULL AND (f.due_at IS NOT NULL OR f.within_seconds IS NOT NULL)
+), done AS (
+  SELECT coalesce(p.person, i.customer) AS person, i.touchpoint, i.correlation_id, i.occurred_at
+    FROM fact_interaction i
+    LEFT JOIN people p ON p.customer = i.customer
+   WHERE i.tenant = $1 AND i.from_position <= $2 AND (i.to_position IS NULL OR i.to_position > $2)
+     AND i.outcome NOT IN ('abandoned', 'transferred', 'failed', 'returned')
+), fulfilled AS (
+  SELECT s.event_position, min(d.occurred_at) AS at
+    FROM stated s
+    JOIN done d ON d.person = s.person AND d.touchpoint = s.touchpoint AND d.occurred_at >= s.occurred_at
+               AND (s.correlation_id IS NULL OR d.correlation_id = s.correlation_id)
+   GROUP BY s.event_position
+)
+SELECT s.tenant, s.event_position, s.occurred_at, s.occurred_date, s.reporting_date, s.touchpoint, s.stage,
+       s.channel, s.service_mode, s.store, s.source, s.staff, s.customer, s.correlation_id,
+       s.basis, s.dimension, s.due AS due_at, f.at AS fulfilled_at
+  FROM stated s
+  LEFT JOIN fulfilled f USING (event_position)
 """  # noqa: S608  # a literal
 
 promise = Derived(

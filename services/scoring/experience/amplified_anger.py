@@ -82,4 +82,5 @@ SELECT t.*, rank() OVER (ORDER BY angry_reach DESC NULLS LAST) AS rank,
                count(*) FILTER (WHERE pending) AS pending
           FROM evidence GROUP BY touchpoint) AS t
 """,
+    order=("rank",),
 )

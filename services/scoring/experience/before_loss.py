@@ -55,4 +55,5 @@ SELECT touchpoint, customers, pending, lost_90d, {", ".join(SCORES)}, loss_rank,
   LEFT JOIN (SELECT *, rank() OVER (ORDER BY lost_share_lo DESC) AS loss_rank FROM scored) AS ranked
       USING (touchpoint)
 """,  # noqa: S608
+    order=("loss_rank",),
 )

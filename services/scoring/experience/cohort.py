@@ -5,8 +5,9 @@ hours) since the member began: since the first profile or the first interaction,
 are the CSAT answers about the whole that are about these interactions.
 
 The chart is Shewhart's for means (1931) with limits that vary with n: the center line is the mean of all
-answers of all cohorts, the limits are three standard errors away, s/√n with s the standard deviation of all
-these answers and n those of the row. By chance a mean is beyond them once in 370 times.
+answers of all rows that are told (of the others it would give away what is kept back), the limits are three
+standard errors away, s/√n with s the standard deviation of all these answers and n those of the row. By
+chance a mean is beyond them once in 370 times.
 """
 
 from services.scoring.experience.figure import Figure, K
@@ -42,7 +43,9 @@ cohort = Figure(
         "csat_points_hi": Column(
             "double precision", "Upper bound of csat_points: t interval, 95 % (Student 1908)."
         ),
-        "center_line": Column("double precision", "Mean of all answers of all cohorts, points."),
+        "center_line": Column(
+            "double precision", "Mean of all answers of all rows that are told, points."
+        ),
         "lower_limit": Column(
             "double precision", "Center line minus three standard errors, points (Shewhart 1931)."
         ),
@@ -90,14 +93,15 @@ SELECT cohort, tenure_month, interactions, staff, answers, too_few,
   FROM (SELECT *, total / NULLIF(answers, 0) AS mean, all_total / NULLIF(all_answers, 0) AS center,
                3 * sqrt((all_answers * all_squares - all_total * all_total)
                         / NULLIF(all_answers * (all_answers - 1) * answers, 0)) AS spread
-          FROM (SELECT cohort, tenure_month, count(*) AS interactions,
-                       count(DISTINCT (source, staff)) AS staff, sum(answers)::bigint AS answers,
-                       count(DISTINCT (source, staff)) FILTER (WHERE answers > 0) < {K}
-                       OR count(DISTINCT person) < {K} AS too_few,
-                       sum(total) AS total, sum(squares) AS squares,
-                       sum(sum(answers)) OVER () AS all_answers, sum(sum(total)) OVER () AS all_total,
-                       sum(sum(squares)) OVER () AS all_squares
-                  FROM evidence
-                 GROUP BY cohort, tenure_month) AS summed) AS charted
+          FROM (SELECT *, sum(answers) FILTER (WHERE NOT too_few) OVER () AS all_answers,
+                       sum(total) FILTER (WHERE NOT too_few) OVER () AS all_total,
+                       sum(squares) FILTER (WHERE NOT too_few) OVER () AS all_squares
+                  FROM (SELECT cohort, tenure_month, count(*) AS interactions,
+                               count(DISTINCT (source, staff)) AS staff, sum(answers)::bigint AS answers,
+                               count(DISTINCT (source, staff)) FILTER (WHERE answers > 0) < {K}
+                               OR count(DISTINCT person) < {K} AS too_few,
+                               sum(total) AS total, sum(squares) AS squares
+                          FROM evidence
+                         GROUP BY cohort, tenure_month) AS summed) AS told) AS charted
 """,  # noqa: S608  # a constant of this package
 )

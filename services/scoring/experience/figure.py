@@ -34,6 +34,8 @@ class Figure:
     evidence: str
     # A query that makes the keys and columns, from evidence and whatever else is known.
     sql: str
+    # Columns by which its rows are ordered before their keys, such as a rank; what has none comes last.
+    order: tuple[str, ...] = ()
 
     @property
     def formula_version(self) -> str:
@@ -61,12 +63,13 @@ def mean_columns(name: str, meaning: str) -> dict[str, Column]:
 
 
 def rows(figure: Figure, tenant: str, position: str, occurred_before: str) -> str:
-    """The figure's rows, in the order of its keys; the arguments are SQL expressions."""
+    """The figure's rows, in its order; the arguments are SQL expressions."""
     listed = ", ".join(
         f"told.{name}::{each.type} AS {name}"
         for name, each in (figure.keys | figure.columns).items()  # type: ignore[operator]  # of dicts
     )
-    order = f" ORDER BY {', '.join(figure.keys)}" if figure.keys else ""
+    by = [f"told.{name}" for name in (*figure.order, *figure.keys)]
+    order = f" ORDER BY {', '.join(by)}" if by else ""
     text = f"{_with(figure)}\nSELECT {listed} FROM ({figure.sql}) AS told{order}"  # literals of figures
     return given(text, tenant, position, occurred_before)
 

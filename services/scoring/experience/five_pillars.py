@@ -10,7 +10,8 @@ that time.
 * involvement: how often a manager spent time with the team.
 * feedback: how often what customers said was passed on to it.
 
-A team's numbers are told from five members in the 90 days on (K), its passion from five pulses on.
+A team's numbers are told from five members in the 90 days on (K), its passion from pulses of five on; those
+that name nobody are each taken to be another one's.
 """
 
 from services.scoring.experience.figure import Figure, K
@@ -59,12 +60,14 @@ five_pillars = Figure(
         "staff": Column("bigint", "Members of the team at any time of the 90 days."),
         "too_few": Column(
             "boolean",
-            "Fewer than 5 members, or of passion fewer than 5 pulses: value, events, interactions are NULL.",
+            "Fewer than 5 members, or of passion fewer than 5 who told it: value, events, interactions are"
+            " NULL.",
         ),
     },
     evidence=f"""
 WITH happened AS (
-  SELECT f.event_position, f.occurred_at, s.staff_group AS of_member, f.staff_group AS named,
+  SELECT f.event_position, f.occurred_at, f.source, f.staff, s.staff_group AS of_member,
+         f.staff_group AS named,
          CASE f.step WHEN 'pulse' THEN 'passion' WHEN 'decision' THEN 'empowerment'
                      WHEN 'manager_contact' THEN 'involvement' ELSE f.step END AS pillar,
          CASE WHEN f.step = 'pulse' THEN {RESCALED} END AS points,
@@ -73,22 +76,24 @@ WITH happened AS (
     LEFT JOIN staff_at s ON s.kind = 'front_line' AND s.event_position = f.event_position
    WHERE f.step IN ('decision', 'manager_contact', 'feedback') OR f.step = 'pulse' AND f.dimension = 'passion'
   UNION ALL
-  SELECT f.event_position, f.occurred_at, s.staff_group, NULL, 'rewards', NULL, false
+  SELECT f.event_position, f.occurred_at, f.source, f.staff, s.staff_group, NULL, 'rewards', NULL, false
     FROM known_recognition f
     JOIN staff_at s ON s.kind = 'recognition' AND s.event_position = f.event_position
 ), counted AS (
   SELECT coalesce(h.named, h.of_member, 'unspecified') AS staff_group, h.pillar, h.event_position,
-         h.occurred_at, h.occurred_at >= m.horizon - interval '2160 hours' AS recent, h.points, h.alone,
+         h.source, h.staff, h.occurred_at,
+         h.occurred_at >= m.horizon - interval '2160 hours' AS recent, h.points, h.alone,
          max(h.occurred_at) OVER (PARTITION BY coalesce(h.named, h.of_member, 'unspecified'), h.pillar)
            AS last_at
     FROM happened h CROSS JOIN moments m
 )
-SELECT staff_group, pillar, ARRAY[event_position] AS events, occurred_at, recent, points, alone,
-       false AS interaction
+SELECT staff_group, pillar, ARRAY[event_position] AS events, source, staff, occurred_at, recent, points,
+       alone, false AS interaction
   FROM counted
  WHERE recent OR occurred_at = last_at
 UNION ALL
-SELECT s.staff_group, 'rewards', ARRAY[f.event_position], f.occurred_at, true, NULL, false, true
+SELECT s.staff_group, 'rewards', ARRAY[f.event_position], f.source, f.staff, f.occurred_at, true, NULL,
+       false, true
   FROM known_interaction f
   JOIN staff_at s ON s.kind = 'interaction' AND s.event_position = f.event_position
  CROSS JOIN moments m
@@ -105,6 +110,8 @@ WITH team AS (
 ), told AS (
   SELECT staff_group, pillar,
          count(*) FILTER (WHERE recent AND NOT interaction) AS events,
+         count(DISTINCT (source, staff)) FILTER (WHERE recent AND staff IS NOT NULL)
+           + count(*) FILTER (WHERE recent AND staff IS NULL) AS people,
          max(occurred_at) FILTER (WHERE NOT interaction) AS last_at,
          count(*) FILTER (WHERE interaction) AS interactions,
          count(*) FILTER (WHERE recent AND alone) AS alone,
@@ -114,7 +121,7 @@ WITH team AS (
    GROUP BY staff_group, pillar
 ), pillars AS (
   SELECT g.staff_group, p.pillar, p.unit, coalesce(t.staff, 0) AS staff, coalesce(told.events, 0) AS events,
-         told.last_at, told.alone, told.points, told.squares,
+         coalesce(told.people, 0) AS people, told.last_at, told.alone, told.points, told.squares,
          CASE WHEN p.pillar = 'rewards' THEN coalesce(told.interactions, 0) END AS interactions,
          CASE WHEN told.events > 0 THEN 'known' ELSE 'unknown' END AS state
     FROM (SELECT staff_group FROM team UNION SELECT staff_group FROM told) AS g
@@ -144,7 +151,7 @@ SELECT staff_group, pillar, state, last_at, unit, staff,
        too_few
   FROM (SELECT p.*, too_few, p.state = 'known' AND NOT too_few AS told
           FROM pillars p
-         CROSS JOIN LATERAL (VALUES (staff < {K} OR pillar = 'passion' AND events BETWEEN 1 AND {K - 1}))
+         CROSS JOIN LATERAL (VALUES (staff < {K} OR pillar = 'passion' AND people BETWEEN 1 AND {K - 1}))
                          AS few (too_few)) AS p
  CROSS JOIN moments m
 """,  # noqa: S608

@@ -22,7 +22,8 @@ job_design = Figure(
     columns={
         "staff": Column("bigint", "Members of staff who worked so."),
         "too_few": Column(
-            "boolean", f"They are fewer than {K}, so that nothing is told of how customers fare."
+            "boolean",
+            f"Of the means and shares, what is of fewer than {K} members of staff is NULL.",
         ),
         "interactions": Column("bigint", "Interactions with them."),
         "csat_n": Column("bigint", "CSAT answers about the whole, on any scale."),
@@ -49,17 +50,21 @@ SELECT s.job_design, s.source, s.staff, NULL, a.points,
     sql=f"""
 WITH counted AS (
   SELECT job_design, count(DISTINCT (source, staff)) AS staff, count(outcome) AS interactions,
+         count(DISTINCT (source, staff)) FILTER (WHERE points IS NOT NULL) AS csat_staff,
+         count(DISTINCT (source, staff)) FILTER (WHERE outcome <> 'unspecified') AS outcome_staff,
          count(points) AS csat_n, sum(points) AS total, sum(points * points) AS squares,
          count(*) FILTER (WHERE outcome <> 'unspecified') AS outcome_n,
          count(*) FILTER (WHERE outcome IN ('completed', 'resolved')) AS resolved
     FROM evidence
    GROUP BY job_design
 ), told AS (
-  SELECT *, CASE WHEN staff >= {K} THEN NULLIF(csat_n, 0) END AS csat_told,
-         CASE WHEN staff >= {K} THEN NULLIF(outcome_n, 0) END AS outcome_told
+  SELECT *, CASE WHEN csat_staff >= {K} THEN csat_n END AS csat_told,
+         CASE WHEN outcome_staff >= {K} THEN outcome_n END AS outcome_told
     FROM counted
 )
-SELECT job_design, staff, staff < {K} AS too_few, interactions, csat_n, outcome_n,
+SELECT job_design, staff,
+       csat_n > 0 AND csat_told IS NULL OR outcome_n > 0 AND outcome_told IS NULL AS too_few,
+       interactions, csat_n, outcome_n,
        (total / csat_told)::double precision AS csat_points,
        mean_bound(total, squares, csat_told, -1, 0) AS csat_points_lo,
        mean_bound(total, squares, csat_told, 1, 100) AS csat_points_hi,

@@ -55,4 +55,5 @@ SELECT stage, place, journeys, touches, touchpoints, csat_n, {selected(SCORES)}
   FROM of_stage
  CROSS JOIN whole
 """,  # noqa: S608  # literals of this module
+    order=("place",),
 )

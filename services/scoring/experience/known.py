@@ -297,6 +297,28 @@ SELECT o.tenant, o.case_id, o.touchpoint, o.customer, coalesce(p.person, o.custo
   LEFT JOIN person p ON p.customer = o.customer
 """
 
+# What is not put to an end yet: a failure, or a case that was opened without one, such as for a low score.
+# Where a failure has a case, the case says whether it is open; else it is until the event that closes it.
+OPEN_RECOVERY = """
+SELECT e.touchpoint, e.person, e.failed_at AS since,
+       coalesce(c.remedied, e.remedied_at IS NOT NULL) AS remedied, e.positions || c.positions AS positions
+  FROM recovery_episode e
+  LEFT JOIN (SELECT failure_position, bool_or(status <> 'closed') AS is_open,
+                    bool_and(remedied_at IS NOT NULL) FILTER (WHERE status <> 'closed') AS remedied,
+                    array_agg(position) AS positions
+               FROM known_case CROSS JOIN unnest(positions) AS position
+              WHERE failure_position IS NOT NULL
+              GROUP BY failure_position) AS c USING (failure_position)
+ WHERE coalesce(c.is_open, e.closed_at IS NULL)
+UNION ALL
+SELECT c.touchpoint, c.person, coalesce(s.occurred_at, c.opened_at), c.remedied_at IS NOT NULL,
+       array_remove(c.failure_position || c.positions, NULL)
+  FROM known_case c
+  LEFT JOIN known_feedback s ON s.event_position = c.failure_position AND s.signal_index = 0
+ WHERE c.status <> 'closed'
+   AND NOT EXISTS (SELECT FROM recovery_episode e WHERE e.failure_position = c.failure_position)
+"""
+
 KNOWN: dict[str, str] = {
     # One row: occurred_before, and the horizon, before which all that happened is taken to be known.
     "moments": moments("{occurred_before}").replace("$1", "{tenant}").replace("$2", "{position}"),
@@ -313,6 +335,9 @@ KNOWN: dict[str, str] = {
     # acknowledged_at, remedied_at, closed_at, result, status (open, acknowledged, remedied or closed), and
     # the positions of its decisions.
     "known_case": CASE,
+    # touchpoint, person, since, remedied, and the positions of the failure (or score), of what followed it
+    # and of decisions.
+    "open_recovery_item": OPEN_RECOVERY,
     # expectation_position, answer_position, gap, perceived_points, met, exceeded: of every dimension; the
     # whole is dimension NULL.
     "answered_expectation": ANSWERED_EXPECTATION,

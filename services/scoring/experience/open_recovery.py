@@ -35,33 +35,12 @@ open_recovery = Figure(
         ),
     },
     evidence=f"""
-WITH of_case AS (
-  SELECT failure_position, bool_or(status <> 'closed') AS is_open,
-         bool_and(remedied_at IS NOT NULL) FILTER (WHERE status <> 'closed') AS remedied,
-         array_agg(position) AS positions
-    FROM known_case CROSS JOIN unnest(positions) AS position
-   WHERE failure_position IS NOT NULL
-   GROUP BY failure_position
-), item AS (
-  SELECT e.touchpoint, e.failed_at AS since, coalesce(c.remedied, e.remedied_at IS NOT NULL) AS remedied,
-         e.positions || c.positions AS events
-    FROM recovery_episode e
-    LEFT JOIN of_case c USING (failure_position)
-   WHERE coalesce(c.is_open, e.closed_at IS NULL)
-  UNION ALL
-  SELECT c.touchpoint, coalesce(s.occurred_at, c.opened_at), c.remedied_at IS NOT NULL,
-         array_remove(c.failure_position || c.positions, NULL)
-    FROM known_case c
-    LEFT JOIN known_feedback s ON s.event_position = c.failure_position AND s.signal_index = 0
-   WHERE c.status <> 'closed'
-     AND NOT EXISTS (SELECT FROM recovery_episode e WHERE e.failure_position = c.failure_position)
-)
 SELECT item.touchpoint, item.since, item.remedied,
        NOT item.remedied AND item.since
          + make_interval(secs => coalesce(t.resolve_seconds_max, {RESOLVE_SECONDS})::double precision)
          < m.horizon AS overdue,
-       item.events
-  FROM item
+       item.positions AS events
+  FROM open_recovery_item AS item
  CROSS JOIN moments m
   LEFT JOIN dim_touchpoint t ON t.tenant = {{tenant}} AND t.touchpoint = item.touchpoint
 """,  # noqa: S608  # a literal of this module

@@ -1,7 +1,7 @@
 """Before, during and after a purchase: how satisfied are customers with each?
 
-The order of events decides, not the stage that a source names (as in GetJourney). On a journey with a
-correlation id, what comes before its first purchase is before, what comes after its last one is after, and
+The order of events decides, not the stage that a source names. On a journey with a correlation id, whoever
+took part in it, what comes before its first purchase is before, what comes after its last one is after, and
 the rest is during. Elsewhere a purchase is during itself, everything later of the same person is after, and
 everything else before; what tells neither person nor journey is unspecified. A purchase is an interaction at
 the stage purchase that was neither abandoned nor failed. An answer is in the phase of the interaction that it
@@ -59,7 +59,7 @@ WITH answer AS (
          max(place) FILTER (WHERE paid) OVER of_journey AS last_paid,
          min(place) FILTER (WHERE paid) OVER (PARTITION BY person) AS first_paid_ever
     FROM placed
-  WINDOW of_journey AS (PARTITION BY person, correlation_id)
+  WINDOW of_journey AS (PARTITION BY correlation_id)
 ), phased AS (
   SELECT event_position,
          CASE WHEN paid THEN 'during'

@@ -111,4 +111,5 @@ SELECT platform, post_id, event_position, touchpoint, occurred_at AS posted_at, 
        CASE WHEN angry_reach > 0 THEN rank() OVER (ORDER BY angry_reach DESC NULLS LAST) END AS rank
   FROM evidence
 """,
+    order=("rank",),
 )

@@ -38,7 +38,9 @@ SELECT issue_code, stated, reasons, reason_entropy, top_reason,
        wilson_lower(top, stated) AS top_share_lo, wilson_upper(top, stated) AS top_share_hi
   FROM (SELECT issue_code, max(whole)::bigint AS stated, count(*) AS reasons, max(stated) AS top,
                (array_agg(reason_code ORDER BY stated DESC, reason_code))[1] AS top_reason,
-               sum(stated / whole * ln(whole / stated)) / ln(2::double precision) AS reason_entropy
+               -- In one order, so that the sum is the same to the last bit whenever it is asked for.
+               sum(stated / whole * ln(whole / stated) ORDER BY reason_code) / ln(2::double precision)
+                 AS reason_entropy
           FROM (SELECT issue_code, reason_code, count(*) AS stated,
                        (sum(count(*)) OVER (PARTITION BY issue_code))::double precision AS whole
                   FROM evidence

@@ -101,4 +101,5 @@ SELECT source, staff, {TOLD}
   FROM (SELECT c.*, customers < {K} AS too_few
           FROM (SELECT source, staff, {COUNTED} FROM evidence GROUP BY source, staff) AS c) AS c
 """,  # noqa: S608  # literals
+    order=("rank",),
 )

@@ -2,7 +2,7 @@
 
 One row for each currency that was paid in. A customer is at risk whose last rating of the whole (csat or
 rating, at any touchpoint) is in the bottom two boxes (25 of 100 points or less: 1 and 2 of 1 to 5) and of
-whom a recovery is open: a failure without a closing since then, on the same journey where both name one.
+whom a recovery is open, as in open_recovery: by the case where there is one, which people and events close.
 Revenue is what was paid, less what went back, in the 365 days (8,760 hours) before the horizon. It is what is
 at stake, not what will be lost: that would take the odds of leaving, which are not observed.
 """
@@ -39,29 +39,19 @@ WITH last_rating AS (
     FROM known_feedback
    WHERE metric IN ('csat', 'rating') AND dimension IS NULL AND person IS NOT NULL
    ORDER BY person, occurred_at DESC, event_position DESC, signal_index DESC
-), step AS (
-  SELECT *,
-         max(occurred_at) FILTER (WHERE step = 'closed')
-           OVER (PARTITION BY correlation_id) AS journey_closed_at,
-         max(occurred_at) FILTER (WHERE step = 'closed') OVER (PARTITION BY person) AS person_closed_at,
-         max(occurred_at) FILTER (WHERE step = 'closed' AND correlation_id IS NULL)
-           OVER (PARTITION BY person) AS unnamed_closed_at
-    FROM known_recovery WHERE step IN ('failure', 'closed')
-), open_failure AS (
-  SELECT person, array_agg(event_position) AS positions
-    FROM step
-   WHERE step = 'failure' AND person IS NOT NULL
-     AND (CASE WHEN correlation_id IS NULL THEN person_closed_at
-               ELSE greatest(journey_closed_at, unnamed_closed_at) END >= occurred_at) IS NOT TRUE
+), waiting AS (
+  SELECT person, array_agg(position) AS positions
+    FROM open_recovery_item CROSS JOIN unnest(positions) AS position
+   WHERE person IS NOT NULL
    GROUP BY person
 )
-SELECT p.currency, p.person, p.amount, f.person IS NOT NULL AND r.bottom2 AS at_risk,
-       CASE WHEN f.person IS NOT NULL AND r.bottom2
-            THEN ARRAY[p.event_position, r.event_position] || f.positions
+SELECT p.currency, p.person, p.amount, w.person IS NOT NULL AND r.bottom2 AS at_risk,
+       CASE WHEN w.person IS NOT NULL AND r.bottom2
+            THEN ARRAY[p.event_position, r.event_position] || w.positions
             ELSE ARRAY[p.event_position] END AS events
   FROM paid_in_year p
   LEFT JOIN last_rating r ON r.person = p.person
-  LEFT JOIN open_failure f ON f.person = p.person
+  LEFT JOIN waiting w ON w.person = p.person
 """,
     sql=f"""
 SELECT currency, customers, customers_all, too_few,

@@ -5,6 +5,10 @@ Its generation is that of the person's band of birth years by the rule that was 
 (dim_generation_rule: Pew Research Center 2015 and 2019), its status the one that was valid then. Who is not
 known, or whose band crosses a boundary, is in the segment "unspecified", a group of its own. The bottom two
 boxes are answers of 25 points or less: 1 and 2 of 1 to 5.
+
+All answers of a touchpoint can be read off the other segmentation, and what is told of some segments could
+be taken off them. So where those of fewer than five persons have fewer than five together, the next larger
+one is kept back with them.
 """
 
 from services.scoring.experience.figure import Figure, K, mean_columns, share_columns
@@ -41,7 +45,9 @@ score_by_segment = Figure(
             "bigint", "Persons who gave them; an answer of nobody known is one of its own."
         ),
         "too_few": Column(
-            "boolean", f"They are fewer than {K} persons, so that nothing is told of their answers."
+            "boolean",
+            f"They are fewer than {K} persons, or with the segments kept back would give these away: nothing"
+            " is told of their answers.",
         ),
         **mean_columns(
             "csat_points", "Mean of these answers, each rescaled to 0 to 100 points (ISO 10004)"
@@ -59,11 +65,15 @@ SELECT touchpoint, segmentation, segment, n, persons, told IS NULL AS too_few,
        bottom2::double precision / told AS bottom2_share,
        wilson_lower(bottom2, told) AS bottom2_share_lo,
        wilson_upper(bottom2, told) AS bottom2_share_hi
-  FROM (SELECT touchpoint, segmentation, segment, count(*) AS n, {PERSONS} AS persons,
-               CASE WHEN {PERSONS} >= {K} THEN count(*) END AS told,
-               sum(points) AS total, sum(points * points) AS squares,
-               count(*) FILTER (WHERE bottom2) AS bottom2
-          FROM evidence
-         GROUP BY touchpoint, segmentation, segment) AS segments
+  FROM (SELECT *, CASE WHEN persons >= {K} AND (persons_of_fewer BETWEEN 1 AND {K - 1}) IS NOT TRUE
+                       THEN n END AS told
+          FROM (SELECT *, sum(persons) OVER (PARTITION BY touchpoint, segmentation ORDER BY persons, segment
+                                             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+                          AS persons_of_fewer
+                  FROM (SELECT touchpoint, segmentation, segment, count(*) AS n, {PERSONS} AS persons,
+                               sum(points) AS total, sum(points * points) AS squares,
+                               count(*) FILTER (WHERE bottom2) AS bottom2
+                          FROM evidence
+                         GROUP BY touchpoint, segmentation, segment) AS counted) AS ordered) AS segments
 """,  # noqa: S608  # literals of this module
 )

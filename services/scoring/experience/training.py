@@ -65,11 +65,11 @@ training = Figure(
             "double precision",
             "Difference in differences, in points: trained_post less trained_pre, less the same of controls.",
         ),
-        "did_lo": Column(
+        "did_estimate_lo": Column(
             "double precision",
             "Lower bound of did_estimate: normal interval of the four means, 95 %.",
         ),
-        "did_hi": Column(
+        "did_estimate_hi": Column(
             "double precision",
             "Upper bound of did_estimate: normal interval of the four means, 95 %.",
         ),
@@ -144,11 +144,13 @@ WITH mean AS (
    GROUP BY course
 ), told AS (
   SELECT course, trained, pending, controls, {PIVOTED}, coalesce(bool_or(too_few), true) AS too_few,
-         sqrt(sum(variance) FILTER (WHERE NOT too_few)) AS error
+         -- In one order, so that the sum is the same to the last bit whenever it is asked for.
+         sqrt(sum(variance ORDER BY cell) FILTER (WHERE NOT too_few)) AS error
     FROM members LEFT JOIN cell USING (course)
    GROUP BY course, trained, pending, controls
 )
-SELECT told.*, did_estimate, did_estimate - {Z} * error AS did_lo, did_estimate + {Z} * error AS did_hi
+SELECT told.*, did_estimate, did_estimate - {Z} * error AS did_estimate_lo,
+       did_estimate + {Z} * error AS did_estimate_hi
   FROM told
  CROSS JOIN LATERAL (VALUES (trained_post - trained_pre - (controls_post - controls_pre)))
                  AS compared (did_estimate)

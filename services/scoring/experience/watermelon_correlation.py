@@ -42,7 +42,8 @@ watermelon_correlation = Figure(
     sql=f"""
 SELECT teams, r AS spearman, {_bound("-")} AS spearman_lo, {_bound("+")} AS spearman_hi
   FROM (SELECT teams, CASE WHEN teams >= {TEAMS_MIN} THEN r END AS r
-          FROM (SELECT count(*) FILTER (WHERE ranked) AS teams, corr(kpi_rank, customer_rank) AS r
+          FROM (SELECT count(*) FILTER (WHERE ranked) AS teams,
+                       corr(kpi_rank, customer_rank ORDER BY staff_group) AS r
                   FROM ({TEAMS}) AS teams) AS correlated) AS told
 """,  # noqa: S608  # literals of this package
 )

@@ -10,8 +10,6 @@ from services.touchpoint.decisions.decided import Command, Decided
 
 OPEN, ACKNOWLEDGED, REMEDIED, CLOSED = "open", "acknowledged", "remedied", "closed"
 GOING_ON = (OPEN, ACKNOWLEDGED, REMEDIED)
-# Why a case is closed whose failure did not happen: whatever was done, there is nothing to make of it.
-RETRACTED = "retracted"
 
 
 class RecoveryCase(Decided):
@@ -133,11 +131,17 @@ class RecoveryCase(Decided):
             reason=reason,
         )
 
+    def end(self, command: Command, *, result: str, reason: str) -> int:
+        """What events say about it is so, whatever was decided here."""
+        return self.decide(
+            self.Closed, command, only_in=GOING_ON, ends=True, result=result, reason=reason
+        )
+
     def reopen(self, command: Command, *, reason: str) -> int:
         return self.decide(self.Reopened, command, only_in=(CLOSED,), reason=reason)
 
     def _against_closing(self, result: str, reason: str) -> Conflict | None:
-        if self.status == REMEDIED and reason != RETRACTED:
+        if self.status == REMEDIED:
             want = "what the customer made of the remedy"
             return None if result else Conflict(want, code="RESULT_MISSING", field="result")
         if result == "RECOVERY_RESULT_ACCEPTED":

@@ -20,11 +20,12 @@ from services.chassis.postgres import Connection, Pool
 from services.touchpoint.appender import Also
 from services.touchpoint.decisions.decided import Command
 from services.touchpoint.decisions.decisions import Decisions
-from services.touchpoint.decisions.recovery_case import RETRACTED, RecoveryCase
+from services.touchpoint.decisions.recovery_case import RecoveryCase
 from services.touchpoint.identity import originator_ids
 from services.touchpoint.journal import Filter, Journal
 from services.touchpoint.recovery.steps import (
     DECIDED_BY,
+    RETRACTED,
     TOPICS,
     Moving,
     Opening,
@@ -50,25 +51,34 @@ RETRY_SECONDS = 5.0
 PAGE_EVENTS_MAX = 100
 # Under the 60 s after which the server ends a transaction that waits for its client.
 PAGE_SECONDS_MAX = 50.0
-# Of one episode. More of them under one correlation id are none of one episode.
-CASES_MAX = 100
+# Of one episode. More of them under one correlation id are none of one episode, and none of them is moved:
+# each event would be as many decisions, and every tenant would wait for them.
+CASES_MAX = 20
 
 # Steps that share a commit; each keeps a caller's place in the queue of appends, of which there are 256.
 AT_ONCE_MAX = 16
 
 HOLD = "SELECT position FROM journal.recovery_progress FOR UPDATE SKIP LOCKED"
 MOVE = "UPDATE journal.recovery_progress SET position = $1"
+# Each says the condition of its index, which a plan for any value would else not use.
 CASES_OF_EPISODE = """
 SELECT name, originator_id, failure_source, failure_event_id
   FROM journal.decision_streams
- WHERE tenant = $1 AND kind = 'recovery_case' AND correlation_id = $2
-   AND (customer = $3 OR customer = '' OR $3 = '')
+ WHERE tenant = $1 AND kind = 'recovery_case' AND correlation_id = $2 AND correlation_id <> ''
  ORDER BY opened_at, name
- LIMIT $4
+ LIMIT $3
+"""
+CASES_OF_CUSTOMER = """
+SELECT name, originator_id, failure_source, failure_event_id
+  FROM journal.decision_streams
+ WHERE tenant = $1 AND kind = 'recovery_case' AND correlation_id = '' AND customer = $2 AND customer <> ''
+ ORDER BY opened_at DESC, name DESC
+ LIMIT $3
 """
 CASES_OF_FAILURE = """
 SELECT name FROM journal.decision_streams
  WHERE tenant = $1 AND kind = 'recovery_case' AND failure_source = $2 AND failure_event_id = $3
+   AND failure_event_id <> ''
  ORDER BY opened_at, name
  LIMIT $4
 """
@@ -76,7 +86,7 @@ OTHER_CASE = """
 SELECT EXISTS (
   SELECT FROM journal.decision_streams
    WHERE tenant = $1 AND kind = 'recovery_case' AND failure_source = $2 AND failure_event_id = $3
-     AND name <> $4)
+     AND failure_event_id <> '' AND name <> $4)
 """
 # What was decided about cases, and where the events are that they were opened for.
 HISTORIES = """
@@ -178,30 +188,29 @@ class RecoveryProcess:
                 await self._open(tx, tenant, position, step)
             case Moving():
                 async with self._looking:
-                    begun = await self._begun(
-                        tx, tenant, position, step.correlation_id, step.customer
-                    )
-                for name in begun:
+                    names = await self._of_step(tx, tenant, position, step)
+                for name in names:
                     await self._decide(tenant, position, name, step)
             case Retracting():
                 # On its own, see together().
                 target = (tenant, step.target.source, step.target.event_id)
                 for row in await tx.fetch(CASES_OF_FAILURE, *target, CASES_MAX):
-                    await self._decide(tenant, position, row["name"], step)
+                    # A correction tells of a score, and by hand a case is opened for what people know.
+                    if step.reason == RETRACTED or row["name"] == step.target.named("score"):
+                        await self._decide(tenant, position, row["name"], step)
                 stored = await tx.fetchval(POSITION, _stream(tenant, step.target))
                 if stored is None or stored > position:
                     await tx.execute(NOTE_RETRACTED, *target)
 
     async def _open(self, tx: Connection, tenant: str, position: int, step: Opening) -> None:
         reference = (tenant, step.event.source, step.event.event_id)
-        correlation_id, customer = step.content["correlation_id"], step.content["customer"]
         async with self._looking:
             if await tx.fetchval(WAS_RETRACTED, *reference):
                 return
-            if step.is_score and correlation_id:
-                begun = await self._begun(tx, tenant, position, correlation_id, customer)
-                if any(begun.values()):
-                    return
+            if step.is_score and any(
+                (await self._of_episode(tx, tenant, position, step.correlation_id)).values()
+            ):
+                return
 
         async def opened_by_hand(connection: Connection) -> None:
             if await connection.fetchval(OTHER_CASE, *reference, step.case_id):
@@ -209,15 +218,30 @@ class RecoveryProcess:
 
         await self._decide(tenant, position, step.case_id, step, unless=opened_by_hand)
 
-    async def _begun(
-        self, tx: Connection, tenant: str, position: int, correlation_id: str, customer: str
+    async def _of_step(
+        self, tx: Connection, tenant: str, position: int, step: Moving
+    ) -> Iterable[str]:
+        """The episode's cases; where no correlation id says which, the customer's last one."""
+        if step.correlation_id:
+            return await self._of_episode(tx, tenant, position, step.correlation_id)
+        cases = await tx.fetch(CASES_OF_CUSTOMER, tenant, step.customer, CASES_MAX)
+        return list(await self._begun(tx, tenant, position, cases))[:1]
+
+    async def _of_episode(
+        self, tx: Connection, tenant: str, position: int, correlation_id: str
     ) -> dict[str, bool]:
-        """The cases of an episode that were there before the position, and whether they were open then.
+        cases = await tx.fetch(CASES_OF_EPISODE, tenant, correlation_id, CASES_MAX + 1)
+        begun = await self._begun(tx, tenant, position, cases)
+        return begun if len(begun) <= CASES_MAX else {}
+
+    async def _begun(
+        self, tx: Connection, tenant: str, position: int, cases: list[asyncpg.Record]
+    ) -> dict[str, bool]:
+        """Those of the cases that were there before the position, and whether they were open then.
 
         A case is there from its failure on, though it is opened some positions later; so that it is the same
         whenever the position is read.
         """
-        cases = await tx.fetch(CASES_OF_EPISODE, tenant, correlation_id, customer, CASES_MAX)
         streams = {
             row["name"]: (
                 row["originator_id"],
@@ -271,7 +295,7 @@ class RecoveryProcess:
                         RecoveryCase,
                         tenant,
                         name,
-                        lambda case: case.close(command, result="", reason=RETRACTED),
+                        lambda case: case.end(command, result="", reason=step.reason),
                     )
         except Conflict as error:
             outcome = error.problem.code
@@ -288,13 +312,13 @@ def together(asked: Iterable[Asked]) -> Iterator[list[Asked]]:
     part, episodes = list[Asked](), set[tuple[str, str]]()
     for each in asked:
         alone = isinstance(each.step, Retracting)
-        correlation_id = "" if isinstance(each.step, Retracting) else each.step.correlation_id
-        episode = (each.tenant, correlation_id)
+        name = "" if isinstance(each.step, Retracting) else each.step.episode
+        episode = (each.tenant, name)
         if part and (alone or episode in episodes or len(part) >= AT_ONCE_MAX):
             yield part
             part, episodes = [], set()
         part.append(each)
-        if correlation_id:
+        if name:
             episodes.add(episode)
         if alone:
             yield part

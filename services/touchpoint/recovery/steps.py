@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
@@ -22,12 +22,14 @@ TOPICS = (
     "touchledger.remedy.v1",
     "touchledger.goodwill.v1",
     "touchledger.recovery_closed.v1",
+    "touchledger.correction.v1",
     "touchledger.retraction.v1",
 )
 # Who decides, as decisions tell it.
 DECIDED_BY = "touchledger/recovery"
-# Why it closes a case: the event RecoveryClosed said so.
-ENDED = "recovery_closed"
+# Why it closes a case: the event RecoveryClosed said so; what had opened it did not happen; the score was
+# corrected to one that opens none.
+ENDED, RETRACTED, CORRECTED = "recovery_closed", "retracted", "corrected"
 # Goodwill of a kind that is no word, as decisions have them.
 OTHER_GESTURE = "other"
 OF_THE_WHOLE = (pb.METRIC_CSAT, pb.METRIC_RATING)
@@ -65,10 +67,14 @@ class Opening:
     def correlation_id(self) -> str:
         return str(self.content["correlation_id"])
 
+    @property
+    def episode(self) -> str:
+        return self.correlation_id or str(self.content["customer"])
+
 
 @dataclass(frozen=True, slots=True)
 class Moving:
-    """Something that was done about the episode: for each of its cases."""
+    """Something that was done about the episode, which is that of a correlation id or else of a customer."""
 
     correlation_id: str
     customer: str
@@ -76,13 +82,18 @@ class Moving:
     name: str
     take: Callable[[RecoveryCase, Command], int]
 
+    @property
+    def episode(self) -> str:
+        return self.correlation_id or self.customer
+
 
 @dataclass(frozen=True, slots=True)
 class Retracting:
-    """What had opened the case did not happen."""
+    """What had opened the case did not happen, or not so."""
 
     target: Reference
     request_id: str
+    reason: str
     name: str = "retraction"
 
 
@@ -103,34 +114,58 @@ def step_of(rules: Rules, source: str, recorded_at: datetime, state: bytes | Non
     """None where the event asks nothing, or can't be read."""
     try:
         return _step_of(rules, source, recorded_at, pb.Event.FromString(state or b""))
-    # The latter two of a time or a number that only a later release knows.
-    except (DecodeError, ValueError, OverflowError):
+    # The latter two of a time or a number that only a later release knows, or that is none.
+    except (DecodeError, ValueError, ArithmeticError):
         return None
 
 
 def _step_of(rules: Rules, source: str, recorded_at: datetime, event: pb.Event) -> Step | None:
     said = Reference(source, event.event_id)
+    target = Reference(event.amends.source or source, event.amends.event_id)
     body = event.WhichOneof("body")
     if body == "retraction":
-        target = Reference(event.amends.source or source, event.amends.event_id)
-        return Retracting(target, said.named("retraction"))
+        return Retracting(target, said.named("retraction"), RETRACTED)
+    if body == "correction":
+        return _corrected(rules, said, target, recorded_at, event)
     if body in ("failure", "feedback_received"):
-        recent = recorded_at - event.occurred_at.ToDatetime(tzinfo=UTC) <= rules.age_max
-        is_score = body == "feedback_received"
-        if not recent or (is_score and not _is_low(rules, event.feedback_received)):
-            return None
-        return _opening(said, event, is_score=is_score)
-    if event.correlation_id and body in MOVES:
+        return _opening(rules, said, said, recorded_at, event)
+    if body in MOVES and (event.correlation_id or _customer(event)):
         return Moving(
             event.correlation_id, _customer(event), said.named(body), body, MOVES[body](event)
         )
     return None
 
 
-def _opening(said: Reference, event: pb.Event, *, is_score: bool) -> Opening | None:
-    if not TOUCHPOINT.fullmatch(event.touchpoint):
+def _corrected(
+    rules: Rules, said: Reference, target: Reference, recorded_at: datetime, event: pb.Event
+) -> Step | None:
+    """As if its target had come as it says, in the place of what had come."""
+    body = event.correction.WhichOneof("body")
+    if body == "feedback_received" and not _is_low(rules, event.correction.feedback_received):
+        return Retracting(target, said.named("correction"), CORRECTED)
+    if body in ("failure", "feedback_received"):
+        right = pb.Event()
+        right.CopyFrom(event)
+        getattr(right, body).CopyFrom(getattr(event.correction, body))
+        return _opening(rules, said, target, recorded_at, right)
+    return None
+
+
+def _opening(
+    rules: Rules, said: Reference, of: Reference, recorded_at: datetime, event: pb.Event
+) -> Opening | None:
+    """A case of a failure or score that an event has told of."""
+    is_score = event.WhichOneof("body") == "feedback_received"
+    intake = event.intake
+    # By the better clock: a till that is weeks behind tells of today's failures, too.
+    corrected = intake.HasField("corrected_occurred_at")
+    occurred_at = intake.corrected_occurred_at if corrected else event.occurred_at
+    recent = recorded_at - occurred_at.ToDatetime(tzinfo=UTC) <= rules.age_max
+    if not recent or not TOUCHPOINT.fullmatch(event.touchpoint):
         return None
-    case_id = said.named("score" if is_score else "failure")
+    if is_score and not _is_low(rules, event.feedback_received):
+        return None
+    case_id = of.named("score" if is_score else "failure")
     content = {
         "case_id": case_id,
         "touchpoint": event.touchpoint,
@@ -138,12 +173,12 @@ def _opening(said: Reference, event: pb.Event, *, is_score: bool) -> Opening | N
         "severity": pb.Severity.Name(event.failure.severity),
         "correlation_id": event.correlation_id,
         "failure": MessageToDict(
-            pb.EventReference(source=said.source, event_id=said.event_id),
+            pb.EventReference(source=of.source, event_id=of.event_id),
             preserving_proto_field_name=True,
         ),
         "assignee": "",
     }
-    return Opening(said, case_id, said.named("open"), is_score, content)
+    return Opening(of, case_id, said.named("open"), is_score, content)
 
 
 def _is_low(rules: Rules, feedback: pb.FeedbackReceived) -> bool:
@@ -155,12 +190,9 @@ def _is_low(rules: Rules, feedback: pb.FeedbackReceived) -> bool:
 
 
 def _points(signal: pb.Signal) -> Decimal:
-    """0 to 100, in the good direction; 100 where it can't be read."""
-    try:
-        value, low, high = map(Decimal, (signal.value, signal.scale_min, signal.scale_max))
-        points = 100 * (value - low) / (high - low)
-    except (InvalidOperation, ZeroDivisionError):
-        return Decimal(100)
+    """0 to 100, in the good direction."""
+    value, low, high = map(Decimal, (signal.value, signal.scale_min, signal.scale_max))
+    points = 100 * (value - low) / (high - low)
     return 100 - points if signal.direction == pb.DIRECTION_LOWER_IS_BETTER else points
 
 
@@ -184,7 +216,7 @@ def _goodwill(event: pb.Event) -> Callable[[RecoveryCase, Command], int]:
 def _close(event: pb.Event) -> Callable[[RecoveryCase, Command], int]:
     number = event.recovery_closed.result
     result = pb.RecoveryResult.Name(number) if number else ""
-    return lambda case, command: case.close(command, result=result, reason=ENDED)
+    return lambda case, command: case.end(command, result=result, reason=ENDED)
 
 
 MOVES: dict[str, Callable[[pb.Event], Callable[[RecoveryCase, Command], int]]] = {

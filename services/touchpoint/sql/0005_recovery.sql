@@ -21,6 +21,8 @@ UPDATE journal.decision_streams AS d
 -- A case is looked up with each failure and each step of a recovery.
 CREATE INDEX decision_streams_correlation_idx ON journal.decision_streams (tenant, correlation_id)
  WHERE correlation_id <> '';
+CREATE INDEX decision_streams_customer_idx ON journal.decision_streams (tenant, customer, opened_at)
+ WHERE customer <> '' AND correlation_id = '';
 CREATE INDEX decision_streams_failure_idx ON journal.decision_streams (tenant, failure_source, failure_event_id)
  WHERE failure_event_id <> '';
 

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import os
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -19,6 +20,8 @@ ROOT = Path(__file__).parents[3]
 DEADLINE_SECONDS = 20
 FIRST = "CREATE TABLE drawer (label text NOT NULL); INSERT INTO drawer VALUES ('first');"
 SECOND = "INSERT INTO drawer VALUES ('second');"
+# No release is left whose code would need what it took away.
+BEFORE_THE_RULE = {"0002_models.sql"}
 APPLIED = "SELECT name FROM public.schema_migration ORDER BY number"
 
 numbers = itertools.count(1)
@@ -119,10 +122,12 @@ async def test_comments_and_white_space_may_be_mended(pool: Pool, write: Write) 
 
 
 async def test_a_schema_of_a_newer_release_is_refused(pool: Pool, write: Write) -> None:
-    folder = write(n0001_a=FIRST, n0002_b=SECOND)
+    folder = write(**{"n0001_a": FIRST, "n0002_b.contract": SECOND})
     await migrate(pool, folder)
-    (folder / "0002_b.sql").unlink()
-    with pytest.raises(Unsuitable, match=r"got migration 2 \(0002_b\.sql\), want at most 1"):
+    (folder / "0002_b.contract.sql").unlink()
+    with pytest.raises(
+        Unsuitable, match=r"got migration 2 \(0002_b\.contract\.sql\), want at most 1"
+    ):
         await migrate(pool, folder)
 
 
@@ -165,13 +170,39 @@ async def test_a_migration_that_can_t_get_a_lock_fails_rather_than_queue_everybo
     assert await pools[0].fetchval("SHOW lock_timeout") == "0"
 
 
+async def test_what_a_later_release_has_added_stops_nobody_and_what_it_has_taken_away_does(
+    pools: list[Pool], write: Write
+) -> None:
+    known = write(n0001_a=FIRST)
+    await migrate(pools[0], known)
+    note = "INSERT INTO public.schema_migration (number, name, checksum) VALUES ($1, $2, '')"
+    await pools[0].execute(note, 2, "0002_b.sql")
+    await migrate(pools[0], known)
+    assert ["0001_a.sql", "0002_b.sql"] == await applied(pools[0])
+    await pools[0].execute(note, 3, "0003_c.contract.sql")
+    with pytest.raises(Unsuitable, match="got migration 3"):
+        await migrate(pools[0], known)
+
+
+@pytest.mark.parametrize("service", ["touchpoint", "scoring", "gateway"])
+def test_a_file_that_takes_something_away_is_named_so(service: str) -> None:
+    takes = re.compile(
+        r"\bDROP (TABLE|COLUMN|FUNCTION|SCHEMA|VIEW)\b|\bRENAME\b|\bSET NOT NULL\b", re.IGNORECASE
+    )
+    files = sorted((ROOT / "services" / service / "sql").glob("*.sql"))
+    assert files
+    taking = {path.name for path in files if takes.search(path.read_text())}
+    assert set() == {name for name in taking if ".contract" not in name} - BEFORE_THE_RULE
+
+
 async def test_a_service_refuses_the_schema_of_a_newer_release_in_one_line(
     new_database: Callable[[str], str],
 ) -> None:
     url = await asyncio.to_thread(new_database, "touchpoint")
     connection = await asyncpg.connect(url)
     await connection.execute(
-        "INSERT INTO public.schema_migration (number, name, checksum) VALUES (9999, '9999_x.sql', '')"
+        "INSERT INTO public.schema_migration (number, name, checksum) "
+        "VALUES (9999, '9999_x.contract.sql', '')"
     )
     await connection.close()
     ended = await asyncio.to_thread(

@@ -19,6 +19,11 @@ from tests.support.stack import free_port
 ROOT = Path(__file__).parents[3]
 DEADLINE_SECONDS = 20
 SERVICES = ("touchpoint", "scoring", "gateway")
+# What a session holds beyond a statement.
+STATE = """
+SELECT pg_backend_pid(), current_setting('lock_timeout'), to_regclass('mine'),
+       (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid())
+"""
 PASSWORD = "correct-horse-battery-staple"
 
 
@@ -197,6 +202,36 @@ async def test_a_connection_that_the_server_ends_is_the_database_away_whatever_t
                 if not isinstance(errors.translate(error, method="a test"), errors.Unavailable):
                     unknown.add(f"{type(error).__name__}: {error}")
     assert not unknown
+
+
+async def test_a_transaction_that_was_given_up_leaves_nothing_on_its_connection(
+    journal_pool: Pool, admin_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody puts a session back, so what a caller set or locked must end with the transaction."""
+    database = await journal_pool.fetchval("SELECT current_database()")
+    url = changed(admin_url, password=str(urlsplit(admin_url).password), database=database)
+    monkeypatch.setenv("TOUCHLEDGER_TOUCHPOINT_DATABASE_URL", url)
+    async with (
+        asyncio.timeout(DEADLINE_SECONDS),
+        open_pool(settings.load(Settings), name="touchpoint", size_max=1) as pool,
+    ):
+        before = await pool.fetch(STATE)
+        locked = asyncio.Event()
+
+        async def transact() -> None:
+            async with pool.acquire() as connection, connection.transaction():
+                await connection.execute("SELECT pg_advisory_xact_lock(1)")
+                await connection.execute("SET LOCAL lock_timeout = '1s'")
+                await connection.execute("CREATE TEMPORARY TABLE mine ON COMMIT DROP AS SELECT 1")
+                locked.set()
+                await connection.execute("SELECT pg_sleep(60)")
+
+        task = asyncio.create_task(transact())
+        await locked.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert before == await pool.fetch(STATE)
 
 
 async def test_the_session_s_server_is_durable(journal_pool: Pool) -> None:

@@ -315,7 +315,7 @@ def test_a_taken_port_is_told_with_the_servers_own_words(make: Make) -> None:
 
 @as_root_only
 def test_as_root_the_files_stay_roots_and_no_folder_is_opened(make: Make, tmp_path: Path) -> None:
-    if not embedded_postgres._user_namespace_works():
+    if not embedded_postgres.user_namespace_works():
         pytest.skip("user namespaces are refused here")
     tmp_path.chmod(0o700)
 
@@ -333,7 +333,7 @@ def test_without_user_namespaces_root_starts_it_as_nobody(
     data_folder.mkdir(mode=0o700)
     first, second = make(data_folder / "postgres"), make(data_folder / "postgres")
     with monkeypatch.context() as refused:
-        refused.setattr(embedded_postgres, "_user_namespace_works", lambda: False)
+        refused.setattr(embedded_postgres, "user_namespace_works", lambda: False)
         first.start()
         assert query(first, "SELECT 1") == 1
         assert postmaster(data_folder / "postgres").uids().effective == NOBODY
@@ -353,7 +353,7 @@ def test_without_user_namespaces_a_closed_folder_is_an_error_and_stays_as_it_was
     (tmp_path / "closed" / "data").mkdir(parents=True)
     (tmp_path / "closed").chmod(0o700)
     (tmp_path / "closed" / "data").chmod(0o700)
-    monkeypatch.setattr(embedded_postgres, "_user_namespace_works", lambda: False)
+    monkeypatch.setattr(embedded_postgres, "user_namespace_works", lambda: False)
 
     with pytest.raises(LaunchError, match=f"closed to user {NOBODY}, .* TOUCHLEDGER_DATABASE_URL"):
         make(tmp_path / "closed" / "data" / "postgres").start()

@@ -4,15 +4,24 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
+import asyncpg
 import grpc
 import pytest
 
 from services.chassis.client import open_channel
-from services.chassis.errors import Conflict, ErrorInterceptor, Exhausted, Malformed, from_rpc
+from services.chassis.errors import (
+    Conflict,
+    ErrorInterceptor,
+    Exhausted,
+    Malformed,
+    Unavailable,
+    from_rpc,
+)
 from services.chassis.postgres import Pool
-from services.scoring import answers
+from services.scoring import answers, models
 from services.scoring.answers import Answers
 from services.scoring.bridge import get_bridge
+from services.scoring.models import NEXT
 from services.scoring.scoreboard import Scoreboard
 from services.scoring.servicer import ScoringServicer
 from services.scoring.source import Source
@@ -25,6 +34,7 @@ from tests.support.journals import (
     recorded,
     recorded_at_position,
 )
+from tests.support.projecting import until
 from touchledger.v1 import journal_pb2, journal_pb2_grpc, scoring_pb2, scoring_pb2_grpc
 
 # The clock of the journal below.
@@ -198,3 +208,37 @@ async def test_events_are_counted_once_and_none_is_left_out(
     await scoring_pool.execute("DELETE FROM event WHERE position > 3")
     await scoring_pool.execute("UPDATE freshness SET position = 3")
     assert more | {topic: 2} == (await asked.status("default")).events
+
+
+async def take_over(pool: Pool) -> None:
+    """Another model answers from now on, which is at the beginning."""
+    async with pool.acquire() as other, other.transaction():
+        await models.create(other, NEXT)
+        await models.switch(other)
+
+
+async def test_an_answer_is_of_one_model_or_is_to_be_asked_for_again(
+    asked: Answers, scoring_pool: Pool
+) -> None:
+    async def counted() -> list[asyncpg.Record]:
+        async with asked.snapshot("default", scoring_pb2.GetScoresRequest()) as snapshot:
+            await take_over(scoring_pool)
+            return await snapshot.fetch("SELECT count(*) FROM event", [])
+
+    with pytest.raises(Unavailable, match="another version has just replaced"):
+        await counted()
+
+
+async def test_events_of_another_model_are_not_counted_among_those_of_this_one(
+    asked: Answers, scoring_pool: Pool
+) -> None:
+    async def waits() -> bool:
+        return bool(await scoring_pool.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+
+    async with scoring_pool.acquire() as holding, holding.transaction():
+        await holding.execute("LOCK TABLE tenant IN ACCESS EXCLUSIVE MODE")
+        told = asyncio.create_task(asked.status("default"))
+        await until(waits, "the question has read the checkpoint and waits for the zone")
+        await take_over(scoring_pool)
+    with pytest.raises(Unavailable, match="another version has just replaced"):
+        await told

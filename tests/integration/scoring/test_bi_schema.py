@@ -14,7 +14,7 @@ from psycopg import errors, sql
 from services.chassis.postgres import Connection
 from services.cli.databases import BI_READERS, role_url
 from services.cli.simulator import quarter
-from services.scoring import bi_role, formulas, models, statistics
+from services.scoring import bi_role, formulas, models
 from services.scoring.derived import DERIVED
 from services.scoring.experience import FIGURES
 from services.scoring.facts import TABLES
@@ -151,7 +151,6 @@ def filled(new_database: Callable[[str], str], journal: list[RecordedEvent]) -> 
             scoreboard = Scoreboard(pool, reporting_zone="America/Sao_Paulo")
             await scoreboard.install()
             await project(scoreboard, journal, page_events=1000)
-            await statistics.renew(pool)
             await pool.execute(
                 f"DO $$ BEGIN CREATE ROLE {BI_READERS}; EXCEPTION WHEN duplicate_object THEN END $$"
             )

@@ -59,6 +59,7 @@ signals = st.lists(
     ),
     max_size=3,
 )
+STEPS = ("CAPTURED", "APPLIED")
 BODIES: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "interaction": st.builds(
         lambda body, outcome: body | {"outcome": outcome},
@@ -86,11 +87,34 @@ BODIES: dict[str, st.SearchStrategy[dict[str, Any]]] = {
         ]
     ),
     "staff_profile": few([{"group": "north"}, {"group": "south", "cohort": "2026"}]),
+    "goodwill": few([{"kind": "flowers", "value": {"amount": "5", "currency": "EUR"}}]),
+    "recovery_closed": few([{"result": "RECOVERY_RESULT_ACCEPTED"}, {}]),
+    "recognition": few([{"given_by": "customer"}]),
+    "assessment": st.builds(
+        lambda given, kept: {"assessor": "quality", "signals": given, "within_sla": kept},
+        signals,
+        st.booleans(),
+    ),
+    "reason_stated": few([{"issue_code": "late", "reason_code": reason} for reason in "ab"]),
+    "insight": few([{"insight_id": "one", "step": f"INSIGHT_STEP_{step}"} for step in STEPS]),
+    "advice": few([{"options": [{"item": "a"}, {"item": "b"}], "chosen": "b"}]),
+    "product_follow_up": few([{"item": "b", "kept": True}, {"item": "b", "happy": False}]),
+    "public_post_removed": few([{"platform": "mastodon", "post_id": "1"}]),
+    "service_claim": few([{"claimed": csat("5")}]),
+    "front_line": few(
+        [{"step": "FRONT_LINE_STEP_TRAINING", "kind": "listening", "group": "north"}]
+    ),
+    "identity": few(
+        [
+            {"same_as": "ben", "relation": f"IDENTITY_RELATION_{relation}"}
+            for relation in ("SAME", "DIFFERENT")
+        ]
+    ),
+    "scenario": few([{"name": "leave", "loss_percent": "5", "competitor_percent": "50"}]),
 }
 # Where it counts most: answers, and what moves them from group to group.
-KINDS = few(
-    [*BODIES, "feedback_received", "feedback_received", "customer_profile", "staff_profile"]
-)
+KINDS = few([*BODIES, *6 * ["feedback_received"], *3 * ["customer_profile", "staff_profile"]])
+CORRECTED = {each.name for each in pb.Correction.DESCRIPTOR.oneofs_by_name["body"].fields}
 customers, staff = few(["", "ann", "ann", "ben"]), few(["", "staff-1", "staff-1", "staff-2"])
 # Tenant and source.
 PUBLISHERS = few([("one", "till"), ("one", "till"), ("one", "phone"), ("two", "till")])
@@ -129,7 +153,7 @@ def amendment(draw: st.DrawFn, event_id: str, of: Sent) -> Sent:
     kind = draw(KINDS) if draw(few(SELDOM)) else of.kind
     target = "never" if draw(few(SELDOM)) else of.event.event_id
     told = envelope(draw, kind) | {"event_id": event_id, "amends": {"event_id": target}}
-    if draw(st.booleans()):
+    if kind not in CORRECTED or draw(st.booleans()):
         return Sent(event(**told, retraction={"reason": "test sale"}), of.publisher, "retraction")
     correction = {"reason": "wrong key", kind: draw(BODIES[kind])}
     made = event(**told, correction=correction)

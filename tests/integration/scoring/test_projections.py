@@ -93,7 +93,7 @@ async def test_a_rebuild_comes_to_the_same_rows_and_is_switched_to(
     assert 300 == counted["fact_feedback"]
     # Views, rollups, dimensions and what the fold keeps for itself are compared as well.
     assert {"rollup_touchpoint_day", "rollup_day", "dim_touchpoint"} <= counted.keys()
-    assert {"waiting_amendment", "data_dictionary", "freshness"} <= counted.keys()
+    assert {"waiting_amendment", "freshness"} <= counted.keys()
 
     assert 300 == (await scoring.projections.switch(even_if_different=False)).number
     assert ["live", "previous"] == await names(scoring)

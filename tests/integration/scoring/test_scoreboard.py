@@ -608,3 +608,20 @@ async def test_every_table_view_and_column_of_bi_is_explained(
         """
     )
     assert unexplained == []
+
+
+async def test_whoever_sees_many_rows_sees_them_with_statistics(
+    scoreboard: Scoreboard, scoring_pool: Pool
+) -> None:
+    known = "SELECT reltuples::bigint FROM pg_class WHERE oid = 'event'::regclass"
+    journal = journal_of(*(event(event_id=f"{number}") for number in range(3000)))
+
+    await project(scoreboard, journal[:999], head=999)
+    assert -1 == await scoring_pool.fetchval(known)
+    await project(scoreboard, journal[:1000][999:])
+    assert 1000 == await scoring_pool.fetchval(known)
+    await project(scoreboard, journal[:1999][1000:])
+    assert 1000 == await scoring_pool.fetchval(known)
+    await project(scoreboard, journal[1999:])
+    # As PostgreSQL has it, which estimates.
+    assert 2900 < await scoring_pool.fetchval(known)

@@ -315,30 +315,6 @@ async def test_an_append_whose_connection_dies_stores_nothing_and_the_next_one_w
     assert [recorded(1)] == await append(journal, entry("a"))
 
 
-async def test_appends_that_follow_each_other_share_a_session_that_is_then_given_back(
-    url: str, journal_pool: Pool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # However slow the machine is.
-    monkeypatch.setattr(appender, "CONNECTION_KEPT_SECONDS", 1.0)
-    said = list[str]()
-
-    async def listen(connection: Connection) -> None:
-        connection.add_query_logger(lambda query: said.append(query.query))
-
-    async def is_given_back() -> bool:
-        return pool.get_idle_size() == pool.get_size()
-
-    async with asyncpg.create_pool(url, min_size=1, max_size=2, init=listen) as pool:
-        journal = await Journal.open(pool, stopping=asyncio.Event())
-        said.clear()
-        for name in "abc":
-            await append(journal, entry(name))
-        assert 3 == sum("journal.append" in each for each in said)
-        assert not any("RESET" in each for each in said)
-        await until(is_given_back)
-        assert any("RESET" in each for each in said)
-
-
 async def test_of_two_processes_that_begin_a_stream_at_1_and_at_0_the_second_is_refused(
     journal: Journal, others: list[Journal], outside: Connection
 ) -> None:

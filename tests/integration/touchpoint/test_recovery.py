@@ -167,14 +167,63 @@ async def test_the_events_of_the_episode_move_the_case_to_its_end(shop: Shop) ->
 
 
 async def test_what_a_case_is_not_ready_for_is_skipped_and_blocks_nothing(shop: Shop) -> None:
-    found = await shop.after(failure(), goodwill(), closed(), remedy(), failure("other"))
-    assert {"failure/till/f": "REMEDIED", "failure/till/other": "OPEN"} == found
+    found = await shop.after(failure(), goodwill(), failure("other", correlation_id="order 8"))
+    assert {"failure/till/f": "OPEN", "failure/till/other": "OPEN"} == found
 
 
-async def test_other_customers_and_other_episodes_are_not_touched(shop: Shop) -> None:
-    other = of_episode("r", customer="f" * 32, remedy={"kind": "REMEDY_KIND_REDO"})
+async def test_other_episodes_are_not_touched(shop: Shop) -> None:
     elsewhere = of_episode("s", correlation_id="order 8", remedy={"kind": "REMEDY_KIND_REDO"})
-    assert {"failure/till/f": "OPEN"} == await shop.after(failure(), other, elsewhere)
+    assert {"failure/till/f": "OPEN"} == await shop.after(failure(), elsewhere)
+
+
+async def test_a_step_under_another_reference_of_the_customer_moves_the_case(shop: Shop) -> None:
+    # The till knows a card, the call center a telephone number: the correlation id ties them together.
+    by_telephone = of_episode("r", customer="f" * 32, remedy={"kind": "REMEDY_KIND_REDO"})
+    assert {"failure/till/f": "REMEDIED"} == await shop.after(failure(), by_telephone)
+
+
+async def test_without_a_correlation_id_steps_are_of_the_customers_last_case(shop: Shop) -> None:
+    def alone(event_id: str, customer: str = PSEUDONYM, **body: Any) -> events.Event:
+        return of_episode(event_id, correlation_id="", customer=customer, **body)
+
+    repaired: dict[str, Any] = {"remedy": {"kind": "REMEDY_KIND_REPAIR"}}
+    told = [
+        *(alone("f", failure=MAJOR), alone("g", failure=MAJOR)),
+        *(alone("h", "f" * 32, failure=MAJOR), alone("i", "", failure=MAJOR)),
+        *(alone("r", **repaired), alone("s", "", **repaired), alone("c", recovery_closed=ACCEPTED)),
+        alone("j", failure=MAJOR),
+    ]
+    expected = {
+        "failure/till/f": "OPEN",
+        "failure/till/g": "CLOSED",
+        "failure/till/h": "OPEN",
+        "failure/till/i": "OPEN",
+        "failure/till/j": "OPEN",
+    }
+    assert expected == await shop.after(*told)
+    await shop.read_again()
+    decided = await shop.positions()
+    await shop.catches_up()
+    assert (expected, decided) == (await shop.statuses(), await shop.positions())
+
+
+async def test_an_end_that_events_tell_of_is_one_whatever_was_decided(shop: Shop) -> None:
+    # Of the one, the remedy was told elsewhere; of the other, nobody says what the customer made of it.
+    told = [
+        *(failure(), closed()),
+        failure("g", correlation_id="order 8"),
+        of_episode("r", correlation_id="order 8", remedy={"kind": "REMEDY_KIND_REDO"}),
+        of_episode("d", correlation_id="order 8", recovery_closed={}),
+    ]
+    assert {"failure/till/f": "CLOSED", "failure/till/g": "CLOSED"} == await shop.after(*told)
+    case = await shop.case("failure/till/f")
+    assert ("recovery_closed", events.RECOVERY_RESULT_ACCEPTED) == (case.close_reason, case.result)
+
+
+async def test_a_correlation_id_of_many_cases_ties_none_together(shop: Shop) -> None:
+    many = [failure(f"f{index}", correlation_id="0") for index in range(process.CASES_MAX + 1)]
+    redone = of_episode("r", correlation_id="0", remedy={"kind": "REMEDY_KIND_REDO"})
+    assert {"OPEN"} == set((await shop.after(*many, redone)).values())
 
 
 @pytest.mark.parametrize(
@@ -227,6 +276,53 @@ async def test_a_case_opened_by_hand_for_the_failure_is_the_only_one_and_is_move
     await shop.client.ask(by_hand)
     found = await shop.after(score("s", "1"), remedy())
     assert {"by hand": "REMEDIED"} == found
+
+
+async def test_a_till_whose_clock_is_weeks_behind_tells_of_todays_failures(shop: Shop) -> None:
+    told = failure(occurred_at=now(days_ago=41))
+    told.intake.corrected_occurred_at.GetCurrentTime()
+    assert ["failure/till/f"] == list(await shop.after(told))
+
+
+def correction(of: str, value: str, event_id: str = "right") -> events.Event:
+    right = {"feedback_received": {"signals": [csat(value)]}}
+    return of_episode(event_id, amends={"event_id": of}, correction=right)
+
+
+@pytest.mark.parametrize("pages", [1, 2])
+async def test_a_score_that_is_corrected_to_a_good_one_closes_its_case(
+    shop: Shop, pages: int
+) -> None:
+    if pages == 1:
+        await shop.after(score("s", "1"), correction("s", "5"))
+    else:
+        await shop.after(score("s", "1"))
+        await shop.after(correction("s", "5"))
+    assert {"score/till/s": "CLOSED"} == await shop.statuses()
+    assert "corrected" == (await shop.case("score/till/s")).close_reason
+
+
+async def test_a_score_that_is_corrected_to_a_low_one_opens_its_case_once(shop: Shop) -> None:
+    story = [score("s", "5"), correction("s", "1"), correction("s", "2", "again")]
+    assert {"score/till/s": "OPEN"} == await shop.after(*story)
+    assert "s" == (await shop.case("score/till/s")).failure.event_id
+
+
+async def test_a_score_that_was_corrected_before_it_came_is_what_the_correction_says(
+    shop: Shop,
+) -> None:
+    assert {} == await shop.after(correction("s", "5"), score("s", "1"))
+
+
+async def test_a_correction_of_a_failure_leaves_its_case_as_it_is(shop: Shop) -> None:
+    minor = {"failure": {"severity": "SEVERITY_MINOR"}}
+    right = of_episode("right", amends={"event_id": "f"}, correction=minor)
+    # One of another kind changes nothing.
+    assert {"failure/till/f": "OPEN"} == await shop.after(failure(), right, correction("f", "5"))
+
+
+async def test_a_score_that_is_no_number_blocks_nothing(shop: Shop) -> None:
+    assert ["failure/till/f"] == list(await shop.after(score("s", "NaN"), failure()))
 
 
 @pytest.mark.parametrize("was_remedied", [False, True])

@@ -226,6 +226,7 @@ def test_a_number_is_no_text_and_the_problem_shows_it() -> None:
     [
         '{"customer": 5511999}',
         '{"personal": {"contact": 5511999}}',
+        '{"identity": {"sameAs": 5511999}}',
         '{"personal": {"attributes": {"phone": 5511999}}}',
         '{"sealedPersonal": {"data": "5511999!"}}',
     ],

@@ -217,6 +217,85 @@ REFUSED = {
     ),
     "service mode nobody knows": (with_answer_mode(99), "UNKNOWN_VALUE", ANSWER_MODE),
     "gesture of no kind": (event(goodwill={}), "MISSING", "goodwill.kind"),
+    "judged by nobody": (event(assessment={}), "MISSING", "assessment.assessor"),
+    "reason without an issue": (
+        event(reason_stated={"reason_code": "gift"}),
+        "MISSING",
+        "reason_stated.issue_code",
+    ),
+    "insight of nobody": (
+        event(insight={"insight_id": "i", "step": "INSIGHT_STEP_APPLIED"}),
+        "MISSING",
+        "staff",
+    ),
+    "insight that is neither captured nor applied": (
+        event(staff="s", insight={"insight_id": "i"}),
+        "MISSING",
+        "insight.step",
+    ),
+    "advice without options": (event(advice={}), "MISSING", "advice.options"),
+    "the same option twice": (
+        event(advice={"options": [{"item": "a"}, {"item": "a"}]}),
+        "NOT_ALLOWED",
+        "advice.options[1].item",
+    ),
+    "choice of what was no option": (
+        event(advice={"options": [{"item": "a"}], "chosen": "b"}),
+        "NOT_ALLOWED",
+        "advice.chosen",
+    ),
+    "follow-up that says nothing": (
+        event(product_follow_up={"item": "a"}),
+        "MISSING",
+        "product_follow_up.kept",
+    ),
+    "removal of no post": (
+        event(public_post_removed={"platform": "x"}),
+        "MISSING",
+        "public_post_removed.post_id",
+    ),
+    "claim of nothing": (event(service_claim={}), "MISSING", "service_claim.claimed"),
+    "pulse of nobody": (
+        event(front_line={"step": "FRONT_LINE_STEP_PULSE", "pulse": csat("4")}),
+        "MISSING",
+        "staff",
+    ),
+    "training with an answer": (
+        event(staff="s", front_line={"step": "FRONT_LINE_STEP_TRAINING", "pulse": csat("4")}),
+        "NOT_ALLOWED",
+        "front_line.pulse",
+    ),
+    "identity of nobody": (
+        event(identity={"same_as": "b", "relation": "IDENTITY_RELATION_SAME"}),
+        "MISSING",
+        "customer",
+    ),
+    "identity of one": (
+        event(customer="a", identity={"same_as": "a", "relation": "IDENTITY_RELATION_SAME"}),
+        "NOT_ALLOWED",
+        "identity.same_as",
+    ),
+    "identity without a relation": (
+        event(customer="a", identity={"same_as": "b"}),
+        "MISSING",
+        "identity.relation",
+    ),
+    "more than all leave": (
+        event(scenario={"name": "a", "loss_percent": "100.1"}),
+        "BAD_DECIMAL",
+        "scenario.loss_percent",
+    ),
+    "revenue below nothing": (
+        event(
+            scenario={
+                "name": "a",
+                "loss_percent": "1",
+                "revenue": {"amount": "-1", "currency": "EUR"},
+            }
+        ),
+        "BAD_DECIMAL",
+        "scenario.revenue.amount",
+    ),
     "retraction of nothing": (event(retraction={}), "MISSING", "amends.event_id"),
     "correction without body": (amended(correction={}), "MISSING", "correction.body"),
     "correction with a bad signal": (
@@ -252,8 +331,18 @@ def test_what_came_is_shortened() -> None:
     assert "10002 characters" in problem.got
 
 
-def test_a_customer_reference_is_not_quoted() -> None:
-    problem = problem_of(event(customer="secret@example.com" * 20))
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"customer": "secret@example.com" * 20},
+        {
+            "customer": "secret@example.com",
+            "identity": {"same_as": "secret@example.com", "relation": "IDENTITY_RELATION_SAME"},
+        },
+    ],
+)
+def test_a_customer_reference_is_not_quoted(fields: dict[str, object]) -> None:
+    problem = problem_of(event(**fields))
     assert problem is not None
     assert "secret" not in str(problem)
 

@@ -120,3 +120,12 @@ async def test_an_answer_belongs_to_the_interaction_it_is_about_and_follows_its_
 
     assert {"spring": "1", "summer": "0"} == await answers(as_of_position={"number": "13"})
     assert {"spring": "0", "summer": "1"} == await answers()
+
+
+async def test_the_center_line_gives_nothing_away_of_rows_that_are_kept_back(
+    figures: Figures,
+) -> None:
+    await figures.know(*batch("told", *["4"] * 10), *batch("kept back", "1", "1"))
+    rows = {row["cohort"]: row for row in await figures.rows("cohort")}
+    assert "true" == rows["kept back"]["too_few"]
+    assert "75.0" == rows["told"]["center_line"]

@@ -139,3 +139,13 @@ async def test_a_pulse_that_is_retracted_no_longer_counts(figures: Figures) -> N
     before = await pillars(figures, as_of_position={"number": "16"})
     assert str(500 / 6)[:10] == before["passion"]["value"][:10]
     assert "passion pulse 0" not in await figures.events("five_pillars", "pillar=passion")
+
+
+async def test_five_pulses_of_one_member_are_of_too_few(figures: Figures) -> None:
+    mine = [
+        step("PULSE", pulse=csat("1", dimension="passion"), staff="s0", event_id=f"pulse {number}")
+        for number in range(5)
+    ]
+    await figures.know(*team(), *mine)
+    passion = (await pillars(figures))["passion"]
+    assert ("known", "true", None) == (passion["state"], passion["too_few"], passion.get("value"))

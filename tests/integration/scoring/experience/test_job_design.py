@@ -127,3 +127,15 @@ async def test_no_figure_and_no_table_tells_the_age_of_staff(scoring_pool: Pool)
     }
     for figure in FIGURES:
         assert not any(map(AGE.search, {**figure.keys, **figure.columns})), figure.name
+
+
+async def test_answers_about_one_of_five_members_are_of_too_few(figures: Figures) -> None:
+    staff = [f"s{each}" for each in range(5)]
+    await figures.know(
+        *(works(each, "may decide") for each in staff),
+        *(serves(each, f"visit to {each}") for each in staff),
+        answers("1", "visit to s0"),
+    )
+    row = (await told(figures))["may decide"]
+    assert ("5", "1", "true") == (row["staff"], row["csat_n"], row["too_few"])
+    assert ("1.0", None) == (row["resolved_share"], row.get("csat_points"))

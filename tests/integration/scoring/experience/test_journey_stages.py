@@ -5,8 +5,8 @@ from tests.support.experience import Figures
 from touchledger.v1 import events_pb2 as events
 
 STAGES = [
-    *("awareness", "consideration", "delivery", "loyalty"),
-    *("purchase", "selection", "service", "use"),
+    *("awareness", "consideration", "selection", "purchase"),
+    *("delivery", "use", "service", "loyalty"),
 ]
 
 
@@ -82,3 +82,9 @@ async def test_a_retracted_touch_is_not_there_from_then_on(figures: Figures) -> 
 
     assert "0.5" == await share(as_of_position={"number": "2"})
     assert "1.0" == await share()
+
+
+async def test_stages_are_in_the_order_of_the_journey(figures: Figures) -> None:
+    await figures.know(event())
+    places = [int(row["place"]) for row in await figures.rows("journey_stages")]
+    assert list(range(1, 9)) == places

@@ -45,14 +45,14 @@ def today(hour: float) -> events.Event:
     return of("today", hour, touchpoint="web.home", interaction={})
 
 
-def case_of(name: str, event_id: str) -> RecoveryCase:
+def case_of(name: str, event_id: str, customer: str = "") -> RecoveryCase:
     command = Command("open", "staff-7", START + timedelta(hours=1))
     return RecoveryCase.open(
         stream_id("default", "recovery_case", name),
         command,
         case_id=name,
         touchpoint="store.checkout",
-        customer="",
+        customer=customer,
         severity="SEVERITY_MAJOR",
         correlation_id=name,
         failure={"source": "till", "event_id": event_id},

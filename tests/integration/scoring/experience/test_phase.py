@@ -88,3 +88,15 @@ async def test_two_references_of_one_person_have_one_purchase(figures: Figures) 
         figures, as_of_position={"number": "2"}
     )
     assert {"before": "0", "during": "1", "after": "1"} == await touches(figures)
+
+
+async def test_a_journey_is_of_its_correlation_id_whoever_takes_part(figures: Figures) -> None:
+    one = {"correlation_id": "one"}
+    await figures.know(
+        touched("visitor", 8, customer="", **one),
+        touched("sale", 9, "PURCHASE", **one),
+        touched("anonymous call", 10, customer="", **one),
+        touched("call of another", 11, customer="ben", **one),
+    )
+    assert {"before": "1", "during": "1", "after": "2"} == await touches(figures)
+    assert ["anonymous call", "call of another"] == await figures.events("phase", "phase=after")

@@ -47,6 +47,6 @@ async def test_posts_without_an_id_are_told_apart_by_their_events(figures: Figur
         each.event_id = f"nameless {number}"
     await figures.know(*nameless, posted("praise", mood="1"), LAST)
     rows = await figures.rows("public_post_trace")
-    assert [("event 1", "2"), ("event 2", "1"), ("praise", None)] == [
+    assert [("event 2", "1"), ("event 1", "2"), ("praise", None)] == [
         (row["post_id"], row.get("rank")) for row in rows
     ]

@@ -65,3 +65,19 @@ async def test_a_move_that_becomes_known_later_moves_the_answers_from_then_on(
     assert ["s0 met 0", "s0 met 0 said"] == await figures.events(
         "recognition_by_team", "staff_group=advice"
     )
+
+
+async def test_what_customers_say_of_a_member_can_not_be_taken_off_the_team(
+    figures: Figures,
+) -> None:
+    members = [f"s{number}" for number in range(5)]
+    await figures.know(
+        *(joins(each, "checkout") for each in members),
+        *(each for member in members[1:] for each in served(member, ["5"] * 5)),
+        *served("s0", ["1"] * 4),
+    )
+    of_staff = {row["staff"]: row["too_few"] for row in await figures.rows("recognition")}
+    assert ["s0"] == [staff for staff, too_few in of_staff.items() if too_few == "true"]
+    # 20 of 24 less the 20 of the others would be the four of s0.
+    row = (await by_team(figures))["checkout"]
+    assert ("24", "true", None) == (row["answered"], row["too_few"], row.get("top"))

@@ -140,11 +140,11 @@ async def test_touchpoints_before_losses_are_ranked_by_the_lower_bound(figures: 
         later(200),
     )
     rows = {row["touchpoint"]: row for row in await figures.rows("before_loss")}
-    assert ["call.billing", "store.pickup", "web.delivery"] == list(rows)
+    assert ["web.delivery", "call.billing", "store.pickup"] == list(rows)
     # 19 of 20 before 5 of 6; two are too few, though both were lost.
-    assert ["2", None, "1"] == [row.get("loss_rank") for row in rows.values()]
-    assert ["5", None, "19"] == [row.get("lost_90d") for row in rows.values()]
-    assert ["6", "2", "20"] == [row["customers"] for row in rows.values()]
+    assert ["1", "2", None] == [row.get("loss_rank") for row in rows.values()]
+    assert ["19", "5", None] == [row.get("lost_90d") for row in rows.values()]
+    assert ["20", "6", "2"] == [row["customers"] for row in rows.values()]
     assert ["x1 bought on 0", "x1 rated 1 on 1"] == (
         await figures.events("before_loss", "touchpoint=store.pickup")
     )[:2]

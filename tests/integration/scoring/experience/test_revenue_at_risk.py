@@ -1,5 +1,8 @@
 """A year's revenue of dissatisfied customers whose recovery is open."""
 
+from services.chassis.postgres import Pool
+from services.touchpoint.decisions.recovery_case import RecoveryCase
+from tests.integration.scoring.experience.test_open_recovery import case_of, command, know
 from tests.support.events import csat, event, feedback
 from tests.support.experience import Figures, Row
 from touchledger.v1 import events_pb2 as events
@@ -81,7 +84,7 @@ async def test_a_closing_ends_the_failures_of_its_journey_or_of_the_customer(
         # Closed before it failed.
         told("recovery_closed", "ann", 1),
         told("recovery_closed", "fay", 4),
-        # One of two journeys is open, then none is.
+        # gus is failed on two journeys, iva on another two; each closing ends that of its own name.
         *(told("failure", "gus", 4, **journey("order-1")), paid("iva", "10"), rated("iva", "1", 4)),
         *(told("failure", "iva", 3, **journey("order-2")), told("failure", "iva", 4)),
         told("recovery_closed", "iva", 5, **journey("order-1")),
@@ -95,8 +98,31 @@ async def test_a_closing_ends_the_failures_of_its_journey_or_of_the_customer(
 
     assert "8" == await customers(25)
     assert "7" == await customers(26)
-    # iva waits for order-2 and for what names none; a closing of another journey ends the latter.
-    assert ["8", "8", "7", "6"] == [await customers(position) for position in (31, 32, 33, 34)]
+    # iva waits until the end for what names no journey.
+    assert ["8", "8", "8", "7"] == [await customers(position) for position in (31, 32, 33, 34)]
+
+
+async def test_where_there_is_a_case_the_case_says_whether_a_recovery_is_open(
+    figures: Figures, scoring_pool: Pool
+) -> None:
+    def case(name: str, event_id: str) -> RecoveryCase:
+        return case_of(f"case of {name}", event_id, customer=name)
+
+    ended = [case(name, f"{name} failure 2") for name in NAMES]
+    for each in ended:
+        each.remedy(command("remedy", 100), remedy={"kind": "REMEDY_KIND_REDO"})
+        each.close(command("close", 101), result="RECOVERY_RESULT_ACCEPTED", reason="")
+    low = ("fay", "gus", "hal", "iva", "joe", "kim")
+    await know(
+        scoring_pool,
+        *failed(*NAMES),
+        *(made for name in low for made in (paid(name, "10"), rated(name, "1", 3))),
+        paid("today", "10", occurred_at="2026-07-20T08:00:00Z"),
+        *ended,
+        *(case(name, f"{name} rated 3") for name in low),
+    )
+    [row] = await figures.rows(FIGURE)
+    assert ("6", "12", "60") == counts(row)[:3]
 
 
 async def test_of_fewer_than_five_customers_no_money_is_told(figures: Figures) -> None:

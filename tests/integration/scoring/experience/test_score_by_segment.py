@@ -143,3 +143,28 @@ async def test_of_four_persons_nothing_is_told_but_how_often_they_answered(
     assert five[:4] == ["5", "5", "false", "75.0"]
     [four] = told(await figures.rows("score_by_segment"), "status", *columns).values()
     assert four == ["5", "4", "true", None, None, None]
+
+
+async def test_what_four_persons_answered_can_not_be_taken_off_what_is_told(
+    figures: Figures,
+) -> None:
+    gold, silver, basic = (
+        ["g"],
+        [f"s{each}" for each in range(5)],
+        [f"b{each}" for each in range(6)],
+    )
+    day = "2026-08-01T00:00:00Z"
+    await figures.know(
+        *(status(each, "gold", day) for each in gold),
+        *(status(each, "silver", day) for each in silver),
+        *(status(each, "basic", day) for each in basic),
+        *(answer(each) for each in gold + silver + basic),
+    )
+    rows = await figures.rows("score_by_segment")
+    # The other segmentation tells all twelve; the one is not what is left without the six.
+    assert told(rows, "generation", "persons", "too_few") == {"unspecified": ["12", "false"]}
+    assert told(rows, "status", "persons", "too_few", "csat_points") == {
+        "basic": ["6", "false", "75.0"],
+        "gold": ["1", "true", None],
+        "silver": ["5", "true", None],
+    }

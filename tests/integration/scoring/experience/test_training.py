@@ -87,7 +87,10 @@ async def test_what_changed_for_those_without_it_is_taken_off(figures: Figures) 
     assert "5.0" == found["did_estimate"]
     # The only spread is that of the controls before: 25, 25, 25, 25, 50 have the variance 125.
     half = 1.959963984540054 * (125 / 5) ** 0.5
-    assert pytest.approx([5 - half, 5 + half]) == [float(found["did_lo"]), float(found["did_hi"])]
+    assert pytest.approx([5 - half, 5 + half]) == [
+        float(found["did_estimate_lo"]),
+        float(found["did_estimate_hi"]),
+    ]
 
 
 async def test_it_refuses_where_a_mean_is_of_four_members_or_answers(figures: Figures) -> None:
@@ -101,7 +104,14 @@ async def test_it_refuses_where_a_mean_is_of_four_members_or_answers(figures: Fi
     assert ("12", "5", "true") == tuple(
         found[name] for name in ("controls_post_n", "controls_pre_n", "too_few")
     )
-    refused = ("did_estimate", "did_lo", "did_hi", "trained_pre", "controls_pre", "controls_pre_lo")
+    refused = (
+        "did_estimate",
+        "did_estimate_lo",
+        "did_estimate_hi",
+        "trained_pre",
+        "controls_pre",
+        "controls_pre_lo",
+    )
     assert not [name for name in refused if name in found]
     assert "false" == (await row(figures))["too_few"]
 

@@ -33,8 +33,15 @@ def fold(events: Sequence[Told], horizon: datetime) -> list[dict[str, Any]]:
         assert held
         tenure = (each.occurred_at - began[held.source, held.staff]) // MONTH
         cells[held.cohort, tenure].append(each)
-    whole = [points for each in served for points, _ in answers[each.position]]
+    told = [cell for cell in cells.values() if not _too_few(cell, answers)]
+    whole = [points for cell in told for each in cell for points, _ in answers[each.position]]
     return [_row(*key, cell, answers, whole) for key, cell in cells.items()]
+
+
+def _too_few(cell: list[Told], answers: dict[int, list[tuple[Decimal, str]]]) -> bool:
+    answering = {(each.source, each.envelope.staff) for each in cell if answers[each.position]}
+    customers = {who for each in cell for _, who in answers[each.position]} - {""}
+    return len(answering) < 5 or len(customers) < 5
 
 
 def _row(
@@ -45,7 +52,6 @@ def _row(
     whole: list[Decimal],
 ) -> dict[str, Any]:
     staff = {(each.source, each.envelope.staff) for each in cell}
-    answering = {(each.source, each.envelope.staff) for each in cell if answers[each.position]}
     said = [answer for each in cell for answer in answers[each.position]]
     row: dict[str, Any] = {
         "cohort": cohort,
@@ -53,7 +59,7 @@ def _row(
         "interactions": len(cell),
         "staff": len(staff),
         "answers": len(said),
-        "too_few": len(answering) < 5 or len({who for _, who in said} - {""}) < 5,
+        "too_few": _too_few(cell, answers),
         "csat_points": None,
         "center_line": None,
         "lower_limit": None,

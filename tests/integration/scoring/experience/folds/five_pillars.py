@@ -65,7 +65,9 @@ def told(
 ) -> dict[str, Any]:
     recent = [each for each in happened if each.occurred_at >= horizon - RECENT]
     last_at = max((each.occurred_at for each in happened), default=None)
-    too_few = staff < FEW or (pillar == "passion" and 0 < len(recent) < FEW)
+    # Of pulses that name nobody each is another one's.
+    people = {(each.source, each.envelope.staff or each.position) for each in recent}
+    too_few = staff < FEW or (pillar == "passion" and 0 < len(people) < FEW)
     value: float | None = len(recent)
     if pillar == "passion" and recent:
         value = float(sum(points(each.body.pulse) for each in recent) / len(recent))

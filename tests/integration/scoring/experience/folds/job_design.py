@@ -34,12 +34,16 @@ def fold(events: Sequence[Told], horizon: datetime) -> list[dict[str, Any]]:
         return said[-1] if said else "unspecified"
 
     members = defaultdict[str, set[tuple[str, str]]](set)
+    answered = defaultdict[str, set[tuple[str, str]]](set)
+    ended = defaultdict[str, set[tuple[str, str]]](set)
     outcomes = defaultdict[str, list[int]](list)
     points = defaultdict[str, list[Fraction]](list)
     for each in history:
         if each.kind == "interaction" and each.envelope.staff:
             members[design_of(each)].add((each.source, each.envelope.staff))
             outcomes[design_of(each)].append(each.body.outcome)
+            if each.body.outcome != pb.OUTCOME_UNSPECIFIED:
+                ended[design_of(each)].add((each.source, each.envelope.staff))
     met = meetings(history, profiles)
     for answer in csat_answers(events, profiles):
         meeting = met.get(answer.about.position)
@@ -47,21 +51,22 @@ def fold(events: Sequence[Told], horizon: datetime) -> list[dict[str, Any]]:
         if served.envelope.staff:
             members[design_of(served)].add((served.source, served.envelope.staff))
             points[design_of(served)].append(answer.points)
+            answered[design_of(served)].add((served.source, served.envelope.staff))
     rows = []
     for design, staff in members.items():
         known = [each for each in outcomes[design] if each != pb.OUTCOME_UNSPECIFIED]
-        told = len(staff) >= K
+        csat_told, outcome_told = len(answered[design]) >= K, len(ended[design]) >= K
         rows.append(
             {
                 "job_design": design,
                 "staff": len(staff),
-                "too_few": not told,
+                "too_few": 0 < len(answered[design]) < K or 0 < len(ended[design]) < K,
                 "interactions": len(outcomes[design]),
                 "csat_n": len(points[design]),
-                "csat_points": mean(points[design]) if told and points[design] else None,
+                "csat_points": mean(points[design]) if csat_told else None,
                 "outcome_n": len(known),
                 "resolved_share": sum(each in SOLVED for each in known) / len(known)
-                if told and known
+                if outcome_told
                 else None,
             }
         )

@@ -8,16 +8,16 @@ from tests.support.told import Told
 
 def fold(events: Sequence[Told], horizon: datetime) -> list[dict[str, Any]]:
     touches = touches_of(events)
-    on_journey = dict[tuple[str, str], list[Order]]()
+    on_journey = dict[str, list[Order]]()
     of_person = dict[str, list[Order]]()
     for touch in touches:
         if touch.paid:
-            on_journey.setdefault((touch.person, touch.correlation), []).append(touch.told.order)
+            on_journey.setdefault(touch.correlation, []).append(touch.told.order)
             of_person.setdefault(touch.person, []).append(touch.told.order)
 
     def phase(touch: Touch) -> str:
         order = touch.told.order
-        payments = on_journey.get((touch.person, touch.correlation), [])
+        payments = on_journey.get(touch.correlation, [])
         if touch.paid:
             return "during"
         if not touch.journey:

@@ -28,8 +28,10 @@ def tallied(
 ) -> dict[Group, dict[str, Any]]:
     """By the group of whoever served, or was recognised; of fewer members than few_staff nothing is told."""
     answers = defaultdict[Group, list[Any]](list)
+    customers_of = defaultdict[tuple[str, str], set[str]](set)
     for taken in taken_of(events):
         answers[group_of(taken.served)].append(taken)
+        customers_of[served_by(taken)] |= {taken.person} - {""}
     met = {
         (each.source, each.event_id, each.envelope.staff)
         for each in events
@@ -47,10 +49,13 @@ def tallied(
     for group in {*answers, *founded, *unfounded}:
         given = founded[group]
         customers = {taken.person for taken in answers[group] if taken.person}
-        staff = {(taken.served.source, taken.served.envelope.staff) for taken in answers[group]}
+        staff = {served_by(taken) for taken in answers[group]}
+        untold = [each for each in answers[group] if len(customers_of[served_by(each)]) < FEW]
         answered = len(answers[group])
         top = sum(taken.points >= TOP for taken in answers[group])
         told = len(customers) >= FEW and len(staff) >= few_staff
+        if few_staff and untold:
+            told = told and len({each.person for each in untold} - {""}) >= FEW
         rows[group] = {
             "answered": answered,
             "customers": len(customers),
@@ -69,6 +74,10 @@ def tallied(
         bound = row["top_share_lo"]
         row["rank"] = None if bound is None else 1 + sum(each > bound for each in bounds)
     return rows
+
+
+def served_by(taken: Any) -> tuple[str, str]:
+    return taken.served.source, taken.served.envelope.staff
 
 
 def certain(top: int, answered: int) -> float:

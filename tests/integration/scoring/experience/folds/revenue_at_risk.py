@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from tests.integration.scoring.experience.folds.points import points
+from tests.integration.scoring.experience.folds.recovery import episodes_of
 from tests.integration.scoring.experience.folds.scenario import paid_in_year
 from tests.support.people import people_of
 from tests.support.told import Told
@@ -17,24 +18,18 @@ FEW = 5
 def fold(events: Sequence[Told], horizon: datetime) -> list[dict[str, Any]]:
     person = people_of(events)
     last = dict[str, Decimal]()
-    waiting = dict[str, list[str]]()
+    waiting = {
+        person(each.failure.envelope.customer)
+        for each in episodes_of(events)
+        if each.closed_at is None and each.failure.envelope.customer
+    }
     for each in sorted(events, key=lambda each: each.order):
         customer = each.envelope.customer and person(each.envelope.customer)
-        journey = each.envelope.correlation_id
         if each.kind == "feedback_received" and customer:
             for signal in each.body.signals:
                 if signal.metric in RATED and not signal.dimension:
                     last[customer] = points(signal)
-        elif each.kind == "failure" and customer:
-            waiting.setdefault(customer, []).append(journey)
-        elif each.kind == "recovery_closed":
-            for name, journeys in waiting.items():
-                waiting[name] = [
-                    other
-                    for other in journeys
-                    if not (other == journey if other and journey else name == customer)
-                ]
-    at_risk = {name for name, journeys in waiting.items() if journeys and last.get(name, 100) <= 25}
+    at_risk = {name for name in waiting if last.get(name, 100) <= 25}
     money = defaultdict[str, list[tuple[str, Decimal]]](list)
     for each in paid_in_year(events, horizon):
         customer = each.envelope.customer and person(each.envelope.customer)

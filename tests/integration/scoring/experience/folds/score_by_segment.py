@@ -125,9 +125,16 @@ def mean(values: Sequence[Fraction]) -> float:
 
 def fold(events: Sequence[Told], horizon: datetime) -> list[dict[str, Any]]:
     rows = []
-    for (touchpoint, segmentation, segment), answers in segments(events).items():
-        persons = persons_of(answers)
-        enough = persons >= K
+    found = segments(events)
+    persons_by = {key: persons_of(answers) for key, answers in found.items()}
+    for (touchpoint, segmentation, segment), answers in found.items():
+        persons = persons_by[touchpoint, segmentation, segment]
+        fewer = sum(
+            others
+            for (*of, other), others in persons_by.items()
+            if of == [touchpoint, segmentation] and (others, other) < (persons, segment)
+        )
+        enough = persons >= K and not 0 < fewer < K
         rows.append(
             {
                 "touchpoint": touchpoint,

@@ -74,7 +74,9 @@ def answers(
 def compared(cells: dict[str, list[tuple[Member, Decimal]]]) -> dict[str, Any]:
     told = all(len(cell) >= FEW and len({who for who, _ in cell}) >= FEW for cell in cells.values())
     row: dict[str, Any] = {f"{name}_n": len(cell) for name, cell in cells.items()}
-    row |= dict.fromkeys((*cells, "did_estimate", "did_lo", "did_hi")) | {"too_few": not told}
+    row |= dict.fromkeys((*cells, "did_estimate", "did_estimate_lo", "did_estimate_hi")) | {
+        "too_few": not told
+    }
     if told:
         means = {name: float(sum(p for _, p in cell) / len(cell)) for name, cell in cells.items()}
         variance = sum(
@@ -84,5 +86,9 @@ def compared(cells: dict[str, list[tuple[Member, Decimal]]]) -> dict[str, Any]:
         did = means["trained_post"] - means["trained_pre"]
         did -= means["controls_post"] - means["controls_pre"]
         half = 1.959963984540054 * variance**0.5
-        row |= means | {"did_estimate": did, "did_lo": did - half, "did_hi": did + half}
+        row |= means | {
+            "did_estimate": did,
+            "did_estimate_lo": did - half,
+            "did_estimate_hi": did + half,
+        }
     return row

@@ -1,0 +1,20 @@
+"""Brings the gateway's database to this release and ends: python -m services.gateway.migrate."""
+
+from pathlib import Path
+
+from services.chassis.migration_job import run_job
+from services.chassis.migrations import migrate
+from services.chassis.postgres import Pool
+from services.chassis.settings import DatabaseSettings
+
+
+class Settings(DatabaseSettings, env_prefix="TOUCHLEDGER_GATEWAY_"):
+    """Of the service's variables, those that a migration needs."""
+
+
+async def prepare(pool: Pool) -> None:
+    await migrate(pool, Path(__file__).parent / "sql")
+
+
+if __name__ == "__main__":
+    run_job("gateway", Settings, prepare)
