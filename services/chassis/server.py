@@ -20,8 +20,8 @@ from services.chassis.connections import Connections
 from services.chassis.errors import ErrorInterceptor, place_of
 from services.chassis.peers import Guard, read_secret
 from services.chassis.postgres import Unsuitable
+from services.chassis.rpc_telemetry import ServerInterceptor
 from services.chassis.settings import ServiceSettings, is_loopback
-from services.chassis.telemetry import ServerInterceptor
 
 log = structlog.get_logger()
 
@@ -177,6 +177,7 @@ class Server:
         await self.health.set("", NOT_SERVING)
         for server in filter(None, (self.grpc, self._probes)):
             await server.start()
+        scraped = await self._scraped()
         log.info("listening", address=self._settings.listen)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -192,7 +193,17 @@ class Server:
         finally:
             for server in filter(None, (self.grpc, self._probes)):
                 await server.stop(None)
+            if scraped is not None:
+                scraped.close()
         log.info("stopped")
+
+    async def _scraped(self) -> asyncio.Server | None:
+        if self._settings.metrics_listen is None:
+            return None
+        # Not at the top: what writes the answer is imported only where it is asked for.
+        from services.chassis import scrape
+
+        return await scrape.serve(self._name, self._settings.metrics_listen)
 
     async def _end(self, grace_seconds: float) -> None:
         """Whoever calls is told UNAVAILABLE, by us or by the connection's end, and goes to another replica.

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -23,6 +23,10 @@ def _address(value: str) -> str:
 
 
 Address = Annotated[str, AfterValidator(_address)]
+MetricsAddress = Annotated[
+    Address,
+    BeforeValidator(lambda given: f"127.0.0.1:{given}" if f"{given}".isdecimal() else given),
+]
 
 
 class DatabaseSettings(BaseSettings):
@@ -43,6 +47,9 @@ class ServiceSettings(DatabaseSettings):
     listen: Address
     # A second address that answers health checks alone, in clear text: probes have no certificate.
     health_listen: Address | None = None
+    # Where Prometheus scrapes /metrics, in clear text; a port alone is on loopback. What is measured tells
+    # nothing of what is published but how much it is. Unset: nobody can.
+    metrics_listen: MetricsAddress | None = None
     # PEM files. Needed for an address beyond loopback, unless tls_in_front.
     tls_cert_file: Path | None = None
     tls_key_file: Path | None = None

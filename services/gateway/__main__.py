@@ -22,6 +22,7 @@ from services.gateway.keyring import Keyring
 from services.gateway.keys_servicer import KeyServicer
 from services.gateway.limits import Limits
 from services.gateway.mapper import Mapper
+from services.gateway.measures import measures
 from services.gateway.migrate import prepare
 from services.gateway.quarantine import Quarantine
 from services.gateway.quarantine_servicer import QuarantineServicer
@@ -55,7 +56,7 @@ async def main() -> None:
         "key_file": configured.services_key_file,
         "peers_secret_file": configured.peers_secret_file,
     }
-    with telemetry.configured(NAME):
+    with telemetry.configured(NAME, configured):
         async with (
             open_pool(configured, name=NAME, size_max=CONNECTIONS_MAX) as pool,
             open_channel(configured.touchpoint_target, **tls) as touchpoint,
@@ -122,7 +123,10 @@ async def main() -> None:
             routes += HttpDocs(routes).routes()
             http = Http(configured, routes=routes, stopping=server.stopping)
             await server.run(
-                [http.run(), limits.run(), quarantine.run(), deliveries.run(), mapper.run()],
+                [
+                    *(http.run(), limits.run(), quarantine.run(), deliveries.run(), mapper.run()),
+                    measures(pool).run(),
+                ],
                 also_stop=[http.stop],
             )
 

@@ -6,6 +6,7 @@ call as a whole is told as retryable, since it is no fault of any of them.
 
 import asyncio
 import contextlib
+import weakref
 from collections import deque
 from collections.abc import Sequence
 from contextvars import Context, copy_context
@@ -15,7 +16,9 @@ from typing import NamedTuple
 
 import grpc
 import structlog
+from opentelemetry import trace
 
+from services.chassis import telemetry
 from services.chassis.errors import (
     Exhausted,
     ServiceError,
@@ -100,6 +103,7 @@ class Coalescing:
         # Those of them that are not slow.
         self._prompt = set[asyncio.Task[None]]()
         self._looking = False
+        _coalescing.add(self)
 
     async def append(self, shared: Shared, encodings: Sequence[bytes]) -> Stored | None:
         """What became of a small publish of good events.
@@ -129,6 +133,9 @@ class Coalescing:
                 # Its caller has given up: what was not sent yet need not be.
                 with contextlib.suppress(ValueError):
                     self._waiting.remove(waiting)
+
+    def pending(self) -> int:
+        return self._pending_publishes
 
     def _look_soon(self) -> None:
         # After everything else of this turn of the event loop: publishes that came together go together.
@@ -178,16 +185,20 @@ class Coalescing:
     async def _call(self, taken: Sequence[Waiting]) -> None:
         """Answers each of them, whatever happens."""
         try:
-            runs = _runs(taken)
-            good_ones = {each for run in runs for each in run.publishes}
-            for each in taken:
-                if each not in good_ones:
-                    _answer(each, None)
-            await self._append(runs)
+            with _shared(taken):
+                await self._store(taken)
         except Exception as error:
             problem = _of_the_call(error)
             for each in taken:
                 _answer(each, from_outcome(problem))
+
+    async def _store(self, taken: Sequence[Waiting]) -> None:
+        runs = _runs(taken)
+        good_ones = {each for run in runs for each in run.publishes}
+        for each in taken:
+            if each not in good_ones:
+                _answer(each, None)
+        await self._append(runs)
 
     async def _append(self, runs: Sequence[Run]) -> None:
         if not runs:
@@ -215,6 +226,23 @@ class Coalescing:
         if len(answer.outcomes) != len(runs):
             raise Unavailable("an outcome for each request", got=f"{len(answer.outcomes)}")
         return answer.outcomes
+
+
+_coalescing = weakref.WeakSet[Coalescing]()
+telemetry.sum_gauge(
+    "touchledger.publish.queue.depth",
+    "{publish}",
+    f"Small publishes without an answer yet; at {PENDING_PUBLISHES_MAX} the next one is refused.",
+    lambda: (each.pending() for each in _coalescing),
+)
+
+
+def _shared(taken: Sequence[Waiting]) -> contextlib.AbstractContextManager[None]:
+    """The span of a call for several; that of one alone is the current one."""
+    if len(taken) == 1:
+        return contextlib.nullcontext()
+    spans = (each.context.run(trace.get_current_span) for each in taken)
+    return telemetry.shared_span("append many", spans)
 
 
 def _runs(taken: Sequence[Waiting]) -> list[Run]:

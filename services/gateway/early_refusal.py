@@ -13,7 +13,6 @@ from typing import Any
 
 import grpc
 
-from services.chassis import telemetry
 from services.chassis.errors import Exhausted, Malformed, parse
 from services.chassis.server import CONCURRENT_CALLS_MAX
 from services.gateway.access import METHODS, Access, Caller
@@ -58,24 +57,21 @@ class EarlyRefusal(grpc.aio.ServerInterceptor):
             if method == PUBLISH_BATCH and self._limits.is_full(caller):
                 raise Exhausted("fewer events of this tenant at once", code="BUSY")
         except Exception as error:
-            return _refusing(error, handler_call_details)
+            return _refusing(error)
         handler = await continuation(handler_call_details)
         if handler is None or handler.request_streaming:
             # The servicer of a stream takes a place for it before it reads.
             return handler
         if handler.response_streaming:
             return self._reading_of_stream(handler, caller)
-        return self._reading(handler, caller, handler_call_details)
+        return self._reading(handler, caller)
 
-    def _reading(
-        self, handler: grpc.RpcMethodHandler, caller: Caller, details: grpc.HandlerCallDetails
-    ) -> grpc.RpcMethodHandler:
+    def _reading(self, handler: grpc.RpcMethodHandler, caller: Caller) -> grpc.RpcMethodHandler:
         """On the wire it is the same, but what reads the request is ours."""
 
         async def call(_: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> Any:
-            with telemetry.call_span(details.method, dict(details.invocation_metadata)):
-                request = parse(handler, await self._arrivals.read(caller, context))
-                return await handler.unary_unary(request, context)
+            request = parse(handler, await self._arrivals.read(caller, context))
+            return await handler.unary_unary(request, context)
 
         return grpc.stream_unary_rpc_method_handler(
             call, response_serializer=handler.response_serializer
@@ -149,11 +145,10 @@ class Arrivals:
         return bytes(raw)
 
 
-def _refusing(error: Exception, call: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+def _refusing(error: Exception) -> grpc.RpcMethodHandler:
     """Of a stream of requests gRPC reads none that is not asked for; on the wire all kinds are one."""
 
     async def refuse(requests: AsyncIterator[Any], context: grpc.aio.ServicerContext) -> None:
-        with telemetry.call_span(call.method, dict(call.invocation_metadata)):
-            raise error
+        raise error
 
     return grpc.stream_stream_rpc_method_handler(refuse)

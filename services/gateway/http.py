@@ -11,6 +11,7 @@ import math
 import re
 import resource
 import socket
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,7 @@ import structlog
 from granian.constants import Interfaces, SSLProtocols
 from granian.http import HTTP1Settings, HTTP2Settings
 from granian.server.embed import Server
+from opentelemetry import trace
 
 from services.chassis import telemetry
 from services.chassis.errors import (
@@ -148,6 +150,13 @@ class Request:
         return await self._body.read_raw(self.headers, bytes_max=bytes_max)
 
 
+# They come each second or so, and would bury the rest.
+PROBES = ("/livez", "/readyz")
+answered = telemetry.duration_histogram(
+    "http.server.request.duration", "How long requests over HTTP took."
+)
+
+
 @dataclass(slots=True)
 class Response:
     status: int
@@ -187,7 +196,7 @@ class Http:
         self._stopping = stopping
         self._bodies = Bodies()
         self._routes = Routes(routes)
-        self._traced = telemetry.exported()
+        self._measured = telemetry.measured()
         host, _, port = settings.http_listen.rpartition(":")
         tls = settings.tls_cert_file and settings.tls_key_file
         if not (tls or settings.tls_in_front or is_loopback(settings.http_listen)):
@@ -236,11 +245,9 @@ class Http:
     async def _answer(self, scope: Any, protocol: Any) -> None:
         route, variables = self._routes.find(scope.method, scope.path)
         # A span costs as much as half of the answer, so none is made that nobody gets.
-        if self._traced or scope.headers.get("traceparent"):
-            name = f"{scope.method} {route.path}" if route else scope.method
-            with telemetry.server_span(name, dict(scope.headers.items())) as span:
-                response = await self._handle(route, variables, scope, protocol)
-                span.set_attribute("http.response.status_code", response.status)
+        asked = self._measured and not (route and route.path in PROBES)
+        if asked or scope.headers.get("traceparent"):
+            response = await self._observed(route, variables, scope, protocol)
         else:
             response = await self._handle(route, variables, scope, protocol)
         if self._stopping.is_set() and scope.http_version.startswith("1"):
@@ -250,6 +257,25 @@ class Http:
             protocol.response_empty(response.status, response.headers)
         else:
             protocol.response_bytes(response.status, response.headers, response.body)
+
+    async def _observed(
+        self, route: Route | None, variables: Mapping[str, str], scope: Any, protocol: Any
+    ) -> Response:
+        # Of a path nothing but its route: others may hold what only a webhook's sender is to know.
+        told: dict[str, str | int] = {"http.request.method": "_OTHER", "url.scheme": scope.scheme}
+        if route:
+            told |= {"http.request.method": scope.method, "http.route": route.path}
+        began = time.perf_counter()
+        name = f"{scope.method} {route.path}" if route else "HTTP"
+        with telemetry.server_span(name, dict(scope.headers.items()), told) as span:
+            response = await self._handle(route, variables, scope, protocol)
+            outcome: dict[str, str | int] = {"http.response.status_code": response.status}
+            if response.status >= 500:
+                outcome["error.type"] = str(response.status)
+                span.set_status(trace.StatusCode.ERROR)
+            span.set_attributes(outcome)
+        answered.record(time.perf_counter() - began, told | outcome)
+        return response
 
     async def _handle(
         self, route: Route | None, variables: Mapping[str, str], scope: Any, protocol: Any

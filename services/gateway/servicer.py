@@ -76,7 +76,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         async def publish(
             request: ingest_pb2.PublishStreamRequest,
         ) -> ingest_pb2.PublishStreamResponse:
-            with telemetry.server_span(PUBLISH_STREAM.lstrip("/"), metadata):
+            with telemetry.part_span("publish of a stream", metadata):
                 return await self._publish_of_stream(request, metadata)
 
         caller = await self._access.admit(metadata.items(), PUBLISH)

@@ -1,6 +1,7 @@
 """Publishing: checks events, sends the good ones on, keeps the mendable ones, says what became of each."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -32,6 +33,16 @@ STORED = {
     journal_pb2.AppendResult.STATUS_RECORDED: ingest_pb2.DISPOSITION_RECORDED,
     journal_pb2.AppendResult.STATUS_DUPLICATE: ingest_pb2.DISPOSITION_DUPLICATE,
 }
+# What people read: "recorded" of DISPOSITION_RECORDED.
+DISPOSITION = {
+    number: name.removeprefix("DISPOSITION_").lower()
+    for name, number in ingest_pb2.Disposition.items()
+}
+published = telemetry.meter.create_counter(
+    "touchledger.publish.events",
+    unit="{event}",
+    description="Published events by what became of them, and by the code of the problem.",
+)
 
 
 class Content(NamedTuple):
@@ -113,7 +124,7 @@ class Upstream:
         if encodings and not validate_only and is_small(encodings):
             stored = await self._coalescing.append(shared, encodings)
             if stored:
-                return _told(stored)
+                return _counted(_told(stored))
         some, request = list[Good | None](), b""
         if encodings:
             # One after the other, and slice by slice: of those that are handled at the same time all are
@@ -123,7 +134,7 @@ class Upstream:
                 if not validate_only and all(some):
                     request = await self._encoded(shared, filter(None, some))
         if request:
-            return _told(await self._append(request, len(given)))
+            return _counted(_told(await self._append(request, len(given))))
         found = await _checked(given, some)
         accepted = [each for each in found if isinstance(each, Good)]
         stored = NOTHING
@@ -147,7 +158,7 @@ class Upstream:
                 _tell([next(results)], stored.journal_id, answer)
             else:
                 answer.results.append(next(refused))
-        return answer
+        return _counted(answer)
 
     async def _encoded(self, shared: Shared, events: Iterable[Good]) -> bytes:
         parts = list[bytes]()
@@ -286,6 +297,14 @@ def _kept(problem: Problem, quarantine_id: str) -> ingest_pb2.PublishResult:
 
 def _rejected(problem: Problem) -> ingest_pb2.PublishResult:
     return ingest_pb2.PublishResult(disposition=ingest_pb2.DISPOSITION_REJECTED, problem=problem)
+
+
+def _counted(answer: ingest_pb2.PublishBatchResponse) -> ingest_pb2.PublishBatchResponse:
+    if telemetry.measured():
+        found = Counter((each.disposition, each.problem.code) for each in answer.results)
+        for (disposition, code), events in found.items():
+            published.add(events, {"disposition": DISPOSITION[disposition], "code": code})
+    return answer
 
 
 def _told(stored: Stored) -> ingest_pb2.PublishBatchResponse:

@@ -23,6 +23,7 @@ from services.scoring.experience.servicer import ExperienceServicer
 from services.scoring.lease import Lease
 from services.scoring.migrate import prepare
 from services.scoring.models import LIVE, NEXT
+from services.scoring.projection_health import ProjectionHealth
 from services.scoring.projections import Projections, next_may_reach
 from services.scoring.projections_servicer import ProjectionServicer
 from services.scoring.projector import Projector
@@ -55,7 +56,7 @@ async def main() -> None:
     logs.configure(NAME)
     pool = partial(open_pool, configured, name=NAME)
     projecting = partial(pool, size_max=PROJECTING_CONNECTIONS_MAX)
-    with telemetry.configured(NAME):
+    with telemetry.configured(NAME, configured):
         async with (
             projecting(search_path=LIVE.search_path) as live_pool,
             projecting(search_path=NEXT.search_path) as next_pool,
@@ -87,7 +88,7 @@ async def main() -> None:
                 Lease(next_pool, lease.NEXT, owner=owner),
                 limit=partial(next_may_reach, next_pool),
             )
-            projections = Projections(changing, source)
+            projections = Projections(changing, source, owner=owner)
 
             async def ready() -> str:
                 """Questions can be answered without the journal, but not from the tables of another one."""
@@ -130,9 +131,11 @@ async def main() -> None:
             # them again and again took a third of the time of reading it.
             gc.freeze()
             gc.set_threshold(COLLECT_AFTER_OBJECTS)
-            await server.run(
-                [projector.run(), rebuilder.run(), projections.measure(), alerts.run()]
+            checks = ProjectionHealth(
+                projections, server.health, lag_seconds_max=configured.lag_seconds_max
             )
+            following = [projector.run(), rebuilder.run(), projections.measure()]
+            await server.run([*following, checks.run(), alerts.run()])
 
 
 if __name__ == "__main__":

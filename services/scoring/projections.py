@@ -5,6 +5,8 @@ the live one: so, where the live one stands still for a moment, both come to the
 """
 
 import asyncio
+import time
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -35,7 +37,11 @@ TOGETHER_POLL_SECONDS = 0.02
 LOCK_SECONDS_MAX = 5
 # One statement of a comparison reads both models' rows of a table: a hundred million take some minutes.
 COMPARE_SECONDS_MAX = 3600.0
-MEASURE_EVERY_SECONDS = 10.0
+MEASURE_EVERY_SECONDS = 5.0
+# What was measured before is told to nobody.
+MEASURED_SECONDS_MAX = 30.0
+# What is remembered of where the journal ended: an hour. What lags by more is as old as its last event says.
+HEADS_MAX = 720
 
 # Held by whatever changes what models there are; a comparison holds it against those changes and other
 # comparisons. Reads, and the comparison's own result, pass.
@@ -45,7 +51,7 @@ SEARCH_PATH = "SELECT set_config('search_path', $1, true)"
 # Names of schemas and tables are those of models.py and of the database's own catalogue.
 STANDING = {
     name: f"""
-SELECT f.journal_id, f.position, f.events, f.recorded_at,
+SELECT f.journal_id, f.position, f.events, f.recorded_at, f.journal_head,
        (SELECT count(*) FROM {model.bi}.parked_event) AS parked
   FROM {model.bi}.freshness f
  WHERE f.projection = 'scoreboard'
@@ -110,6 +116,8 @@ class Standing:
     name: str
     checkpoint: Position
     recorded_at: datetime | None
+    # Where the journal ended when whoever projects heard of it last.
+    heard: int
     missing: int
     parked: int
     owner: str
@@ -154,6 +162,18 @@ class Measured:
     standing: Standing
     head: int
     clock: datetime
+    same_journal: bool
+    # How long ago the journal was seen to end no later than at the checkpoint, and than at what was heard of
+    # it; None where that was too long ago.
+    seen_seconds: float | None
+    unheard_seconds: float | None
+    # When this was, by this process's own clock.
+    at_seconds: float
+
+    @property
+    def is_old(self) -> bool:
+        """It would look like the present, and nobody knows what that is."""
+        return time.monotonic() - self.at_seconds > MEASURED_SECONDS_MAX
 
     @property
     def lag(self) -> int:
@@ -165,7 +185,27 @@ class Measured:
         if not self.lag:
             return 0.0
         recorded_at = self.standing.recorded_at
-        return max(0.0, (self.clock - recorded_at).total_seconds()) if recorded_at else None
+        since_recorded = (self.clock - recorded_at).total_seconds() if recorded_at else None
+        # After a silence of hours the last event is old, and nothing is late.
+        ages = [each for each in (since_recorded, self.seen_seconds) if each is not None]
+        return max(0.0, min(ages)) if ages else None
+
+
+class Heads:
+    """Where the journal was seen to end, and when."""
+
+    def __init__(self) -> None:
+        self._seen = deque[tuple[datetime, int]](maxlen=HEADS_MAX)
+
+    def note(self, clock: datetime, head: int) -> None:
+        self._seen.append((clock, head))
+
+    def seconds_since(self, position: int) -> float | None:
+        """How long before the last look it ended no later than there, as far as is known."""
+        last, _ = self._seen[-1]
+        then = (clock for clock, head in reversed(self._seen) if head <= position)
+        clock = next(then, None)
+        return (last - clock).total_seconds() if clock else None
 
 
 # Name, unit, description, value.
@@ -194,15 +234,38 @@ GAUGES: tuple[tuple[str, str, str, Callable[[Measured], float | None]], ...] = (
         "Events that are in no fact.",
         lambda measured: measured.standing.parked,
     ),
+    (
+        "touchledger.projection.unheard",
+        "{position}",
+        "Positions of the journal that whoever projects has not heard of.",
+        lambda measured: max(0, measured.head - measured.standing.heard),
+    ),
+    (
+        "touchledger.projection.position",
+        "{position}",
+        "The last position that is projected.",
+        lambda measured: measured.standing.checkpoint.number,
+    ),
 )
 
 
 class Projections:
-    def __init__(self, pool: Pool, source: Source) -> None:
-        """The pool is for this alone, of two connections at least: a comparison takes a long time."""
+    def __init__(self, pool: Pool, source: Source, *, owner: str = "") -> None:
+        """The pool is for this alone, of two connections at least: a comparison takes a long time.
+
+        owner: what this process is called where it projects.
+        """
         self._pool = pool
         self._source = source
-        self._measured: list[Measured] = []
+        self._owner = owner
+        self._heads = Heads()
+        # As it was found last, which may be long ago.
+        self.measured: list[Measured] = []
+        meter.create_observable_gauge(
+            "touchledger.projection.owner",
+            [partial(self._observe, self._is_owner)],
+            description="1 where this process projects, 0 where it stands by. Their sum is 1.",
+        )
         for name, unit, description, value in GAUGES:
             meter.create_observable_gauge(
                 name, [partial(self._observe, value)], unit=unit, description=description
@@ -223,6 +286,7 @@ class Projections:
                         name=name,
                         checkpoint=Position(journal_id=row["journal_id"], number=row["position"]),
                         recorded_at=row["recorded_at"],
+                        heard=row["journal_head"],
                         missing=row["position"] - row["events"],
                         parked=row["parked"],
                         owner=owner["owner"] if owner else "",
@@ -326,8 +390,15 @@ class Projections:
                 ahead = await self._source.head()
                 clock = ahead.clock.ToDatetime(tzinfo=UTC)
                 # Nobody projects the previous one: its lag grows, and that is no alarm.
-                self._measured = [
-                    Measured(each, ahead.head.number, clock)
+                self._heads.note(clock, ahead.head.number)
+                self.measured = [
+                    Measured(
+                        *(each, ahead.head.number, clock),
+                        same_journal=each.checkpoint.journal_id in ("", ahead.head.journal_id),
+                        seen_seconds=self._heads.seconds_since(each.checkpoint.number),
+                        unheard_seconds=self._heads.seconds_since(each.heard),
+                        at_seconds=time.monotonic(),
+                    )
                     for each in standings
                     if NAMES[each.name] is not PREVIOUS
                 ]
@@ -337,9 +408,14 @@ class Projections:
         self, value: Callable[[Measured], float | None], _: metrics.CallbackOptions
     ) -> Iterable[metrics.Observation]:
         """Of the models that there are: a value that was set would stay when its model is gone."""
-        for each in self._measured:
+        for each in self.measured:
+            if each.is_old:
+                continue
             if (found := value(each)) is not None:
                 yield metrics.Observation(found, {"projection": each.standing.name})
+
+    def _is_owner(self, measured: Measured) -> int:
+        return int(measured.standing.owner == self._owner)
 
     async def _same_snapshot(self, reader: Connection) -> Position:
         """Gives the reader a snapshot in which both models are at one position."""

@@ -6,15 +6,16 @@ cut in halves until the event stands alone.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from datetime import UTC
 
 import asyncpg
 import grpc
 import structlog
-from opentelemetry import metrics
+from opentelemetry import trace
 
-from services.chassis import telemetry
+from services.chassis import clock, telemetry
 from services.chassis.errors import DATABASE_AWAY, Conflict, Corrupt, ServiceError, translate
 from services.scoring.facts import Facts
 from services.scoring.lease import RENEW_EVERY_SECONDS, STANDBY_SECONDS, Lease
@@ -23,8 +24,18 @@ from services.scoring.source import PAGE_EVENTS_MAX, Feed, Page, Source
 from touchledger.v1.journal_pb2 import RecordedEvent
 
 log = structlog.get_logger()
-page_size = metrics.get_meter("touchledger").create_histogram(
-    "touchledger.projection.page.size", unit="{event}", description="Events of a projected page."
+page_size = telemetry.meter.create_histogram(
+    "touchledger.projection.page.size",
+    unit="{event}",
+    description="Events of a projected page.",
+    explicit_bucket_boundaries_advisory=telemetry.SIZE_BUCKETS,
+)
+page_duration = telemetry.duration_histogram(
+    "touchledger.projection.page.duration", "How long it took to write a page of events."
+)
+freshness = telemetry.duration_histogram(
+    "touchledger.projection.freshness",
+    "How long after it was recorded the first event of a page could be seen.",
 )
 
 # How long to leave a journal or a database alone that is away.
@@ -35,8 +46,6 @@ PAUSE_IN_TROUBLE_SECONDS = 10.0
 # How soon a projection that must not pass another one looks whether that one has moved.
 FOLLOW_SECONDS = 0.05
 RELEASE_SECONDS_MAX = 1.0
-# A span of the SDK keeps at most this many links.
-LINKS_MAX = 128
 # What says that something in the page can't be stored, and would be refused at each repetition. Not the
 # errors of statements that do not fit the tables: those are a bug, and not an event's.
 REFUSED = (
@@ -175,7 +184,7 @@ class Projector:
             recorded_at=events[-1].recorded_at.ToDatetime(tzinfo=UTC),
             head=page.head or 0,
         )
-        fence = self._lease.fence(token)
+        fence, began = self._lease.fence(token), time.perf_counter()
         try:
             with self._span(events):
                 await self._scoreboard.project(events, progress, facts=facts, fence=fence)
@@ -194,16 +203,27 @@ class Projector:
             raise
         else:
             self._events_max = min(PAGE_EVENTS_MAX, 2 * self._events_max)
-            page_size.record(len(events), {"projection": self._lease.projection})
+            self._note(events, time.perf_counter() - began)
 
-    def _span(self, events: Sequence[RecordedEvent]):  # type: ignore[no-untyped-def]  # a span's own type is private
+    def _note(self, events: Sequence[RecordedEvent], seconds: float) -> None:
+        if not telemetry.measured():
+            return
+        told = {"projection": self._lease.projection}
+        page_size.record(len(events), told)
+        page_duration.record(seconds, told)
+        age = clock.now().ToNanoseconds() - events[0].recorded_at.ToNanoseconds()
+        # Below 0 where the clocks of two machines differ.
+        freshness.record(max(0.0, age / 1e9), told)
+
+    def _span(
+        self, events: Sequence[RecordedEvent]
+    ) -> contextlib.AbstractContextManager[trace.Span | None]:
+        if not telemetry.traced():
+            return contextlib.nullcontext()
         traceparents = list(dict.fromkeys(event.traceparent for event in events))
-        return telemetry.tracer.start_as_current_span(
+        return telemetry.span(
             "project page",
-            links=telemetry.links(set(traceparents[:LINKS_MAX]) - {""}),
-            # The text of an exception may quote a payload.
-            record_exception=False,
-            set_status_on_exception=False,
+            links=telemetry.links(set(traceparents[: telemetry.LINKS_MAX]) - {""}),
             attributes={
                 "touchledger.projection": self._lease.projection,
                 "touchledger.position.first": events[0].position,

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from services.chassis.settings import Address, ServiceSettings
 
@@ -33,6 +33,9 @@ class Settings(ServiceSettings, env_prefix="TOUCHLEDGER_SCORING_"):
     # Where a date without a time begins, declared for every tenant. Unset: as it was declared before; at
     # first UTC.
     reporting_zone: Zone | None = None
+    # How old what is not in the scores yet may be before the health check "projection.lag" fails. It takes no
+    # questions away: answers say how old they are.
+    lag_seconds_max: float = Field(default=60.0, gt=0)
     # The role that BI tools log in with, and the one tenant that it sees. It must exist already; without it
     # the read models are filled all the same.
     bi_role: str = "touchledger_bi"

@@ -8,6 +8,7 @@ from services.touchpoint.catalog_servicer import TouchpointCatalogServicer
 from services.touchpoint.checkpoint import Exporter
 from services.touchpoint.decisions.decisions import Decisions
 from services.touchpoint.journal import Journal
+from services.touchpoint.measures import measures
 from services.touchpoint.migrate import prepare
 from services.touchpoint.recovery.process import RecoveryProcess
 from services.touchpoint.servicer import JournalServicer
@@ -25,7 +26,7 @@ async def main() -> None:
     refuse_unsafe_library_mode()
     configured = settings.load(Settings)
     logs.configure(NAME)
-    with telemetry.configured(NAME):
+    with telemetry.configured(NAME, configured):
         async with open_pool(
             configured, name=NAME, size_max=CONNECTIONS_MAX, lock_timeout=LOCK_TIMEOUT
         ) as pool:
@@ -50,7 +51,7 @@ async def main() -> None:
             exporters = Exporter.configured(pool, configured)
             recoveries = RecoveryProcess.configured(journal, decisions, pool, configured)
             beside = [*(each.run() for each in exporters), *(each.run() for each in recoveries)]
-            await server.run(beside)
+            await server.run([*beside, measures(pool, recovery=configured.recovery).run()])
 
 
 if __name__ == "__main__":

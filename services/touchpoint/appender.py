@@ -10,22 +10,35 @@ import enum
 import itertools
 import re
 import time
+import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from operator import attrgetter
 from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 import asyncpg
+from opentelemetry import trace
 
+from services.chassis import telemetry
 from services.chassis.errors import DATABASE_AWAY, Corrupt, Exhausted
 from services.chassis.postgres import Connection, Pool
 from services.touchpoint import row, seal
 from services.touchpoint.row import Rows
 
 T = TypeVar("T")
+
+append_duration = telemetry.duration_histogram(
+    "touchledger.append.duration", "From when an append is asked for until its events are durable."
+)
+commit_size = telemetry.meter.create_histogram(
+    "touchledger.commit.size",
+    unit="{event}",
+    description="Events that a commit stored.",
+    explicit_bucket_boundaries_advisory=telemetry.SIZE_BUCKETS,
+)
 
 # Callers that wait for their turn to append, and the bytes in their requests; beyond it they are told to come
 # back, rather than wait past their own deadlines and be repeated while still in the queue.
@@ -127,6 +140,8 @@ class Request:
     decides: bool
     also: Also | None
     done: "asyncio.Future[list[Result]]"
+    # Of whoever asks.
+    span: trace.Span = field(default_factory=telemetry.current_span)
 
 
 @dataclass(slots=True)
@@ -167,6 +182,11 @@ class Appender:
         # The ids stored lately: the younger and the older half.
         self._recent, self._less_recent = set[bytes](), set[bytes]()
         self._look_ups_left = 0
+        _appenders.add(self)
+
+    def queue(self) -> tuple[int, int]:
+        """Callers that wait, and the bytes of their requests."""
+        return self._callers_pending, self._bytes_pending
 
     async def append(
         self, rows: Rows, *, decides: bool = False, also: Also | None = None
@@ -216,8 +236,10 @@ class Appender:
         self._bytes_pending += size
         if self._committing is None or self._committing.done():
             self._committing = asyncio.create_task(self._commit_waiting(), name="group commit")
+        began = time.perf_counter()
         try:
             yield
+            append_duration.record(time.perf_counter() - began)
         except asyncio.CancelledError:
             # Its caller has given up: what has not begun need not be done, and holds memory no longer.
             with contextlib.suppress(ValueError):
@@ -250,7 +272,8 @@ class Appender:
     async def _commit_or_fail(self, connection: Connection, requests: Sequence[Request]) -> bool:
         """Whether the connection can be used on."""
         try:
-            await self._commit(connection, requests)
+            with telemetry.shared_span("commit", (each.span for each in requests)):
+                await self._commit(connection, requests)
         except DATABASE_AWAY as error:
             _fail(requests, error)
             return False
@@ -303,6 +326,8 @@ class Appender:
                 # leaves out at least one event more.
                 self._look_ups_left = COMMITS_WITH_LOOK_UP
         self._remember(ids)
+        if plan.size:
+            commit_size.record(plan.size)
         for request, answer in zip(requests, plan.answers, strict=True):
             if request.done.done():
                 continue
@@ -398,6 +423,21 @@ class Appender:
         self._recent.update(ids)
         if len(self._recent) > RECENT_MAX // 2:
             self._recent, self._less_recent = set(), self._recent
+
+
+_appenders = weakref.WeakSet[Appender]()
+telemetry.sum_gauge(
+    "touchledger.append.queue.depth",
+    "{append}",
+    f"Appends that wait for their commit; at {APPENDS_WAITING_MAX} the next one is refused.",
+    lambda: (each.queue()[0] for each in _appenders),
+)
+telemetry.sum_gauge(
+    "touchledger.append.queue.size",
+    "By",
+    f"Bytes of the appends that wait; at {APPEND_BYTES_WAITING_MAX} the next one is refused.",
+    lambda: (each.queue()[1] for each in _appenders),
+)
 
 
 def _plan_all_new(requests: Sequence[Request]) -> Plan:

@@ -24,6 +24,11 @@ from touchledger.v1.ingest_pb2_grpc import IngestServiceStub
 DEADLINE_SECONDS = 20
 # Half of stop_grace_seconds, with no call under way.
 STOP_SECONDS_MAX = 5
+# Of BatchSpanProcessor; each publish makes one in the gateway at least.
+SPANS_WAITING_MAX = 2048
+AT_ONCE = 128
+# A start and a stop, and the exporters' complaints, each once in a while.
+LOG_LINES_MAX = 60
 SERVER, CLIENT = trace_pb2.Span.SPAN_KIND_SERVER, trace_pb2.Span.SPAN_KIND_CLIENT
 
 
@@ -127,6 +132,20 @@ def test_a_publish_is_one_trace_from_the_publisher_to_the_journal_and_scoring_li
         assert at_touchpoint.name == "touchledger.v1.JournalService/AppendMany"
         assert at_touchpoint.parent_span_id == call.span_id
 
+        commit = spans.wait_for(
+            lambda name, span: (
+                (name, span.name, span.parent_span_id)
+                == ("touchledger-touchpoint", "commit", at_touchpoint.span_id)
+            )
+        )
+        assert commit.trace_id.hex() == trace
+        statement = spans.wait_for(lambda _, span: span.parent_span_id == commit.span_id)
+        assert (statement.name, statement.kind) == ("touchpoint.appender.CALL", CLIENT)
+        assert {each.key: each.value.string_value for each in statement.attributes} == {
+            "db.system.name": "postgresql",
+            "db.query.summary": "touchpoint.appender.CALL",
+        }
+
         [(stored,)] = rows(urls["touchpoint"], "SELECT traceparent FROM journal.stored_events")
         assert stored == f"00-{trace}-{at_gateway.span_id.hex()}-01"
         page = spans.wait_for(lambda name, span: span.name == "project page")
@@ -134,8 +153,49 @@ def test_a_publish_is_one_trace_from_the_publisher_to_the_journal_and_scoring_li
         assert [(link.trace_id.hex(), link.span_id) for link in page.links] == [
             (trace, at_gateway.span_id)
         ]
+        spans.wait_for(
+            lambda _, span: (
+                (span.name, span.parent_span_id) == ("scoring.scoreboard.ADVANCE", page.span_id)
+            )
+        )
         assert_refusals_are_traced_without_what_was_published(stack, spans)
         assert_a_publish_over_http_is_traced(stack, spans)
+        assert_a_stream_and_each_of_its_requests_are_traced(stack, spans)
+        assert_what_is_done_for_nobody_in_particular_makes_no_spans(spans)
+
+
+def assert_a_stream_and_each_of_its_requests_are_traced(stack: Stack, spans: Collector) -> None:
+    trace, publisher, traceparent = new_traceparent()
+    requests = [
+        ingest_pb2.PublishStreamRequest(sequence=number, events=[event(event_id=f"{number}")])
+        for number in (1, 2)
+    ]
+    with grpc.insecure_channel(stack.gateway.address) as channel:
+        answers = IngestServiceStub(channel).PublishStream(
+            iter(requests),
+            metadata=(*stack.metadata, ("traceparent", traceparent)),
+            timeout=DEADLINE_SECONDS,
+        )
+        assert len([*answers]) >= len(requests)
+    # It ends last.
+    stream = spans.wait_for(
+        lambda _, span: span.name == "touchledger.v1.IngestService/PublishStream"
+    )
+    assert (stream.trace_id.hex(), stream.parent_span_id.hex()) == (trace, publisher)
+    parts = [span for _, span in spans.spans if span.parent_span_id == stream.span_id]
+    assert {part.name for part in parts} == {"publish of a stream"}
+    assert len(parts) == len(requests)
+
+
+def assert_what_is_done_for_nobody_in_particular_makes_no_spans(spans: Collector) -> None:
+    """The journal is looked at each 0.1 s, readiness each second, the lease each second."""
+    names = {span.span_id: span.name for _, span in spans.spans}
+    found = {(names.get(span.parent_span_id), span.name) for _, span in spans.spans}
+    looks = {"touchpoint.journal.HEAD", "scoring.lease.RENEW"}
+    assert {(parent, name) for parent, name in found if name in looks} <= {
+        ("project page", "scoring.lease.RENEW")
+    }
+    assert not any(name.startswith("grpc.health") for _, name in found)
 
 
 def assert_a_publish_over_http_is_traced(stack: Stack, spans: Collector) -> None:
@@ -166,7 +226,14 @@ def assert_refusals_are_traced_without_what_was_published(stack: Stack, spans: C
         )
         assert call.code() is grpc.StatusCode.UNAUTHENTICATED
     refused = spans.wait_for(lambda _, span: span.trace_id.hex() == trace)
-    assert refused.status.code == trace_pb2.Status.STATUS_CODE_ERROR
+    # The caller's fault is no error of the server, say the conventions.
+    assert refused.status.code == trace_pb2.Status.STATUS_CODE_UNSET
+    told = {each.key: each.value.string_value for each in refused.attributes}
+    assert told == {
+        "rpc.system.name": "grpc",
+        "rpc.method": "touchledger.v1.IngestService/Publish",
+        "rpc.response.status_code": "UNAUTHENTICATED",
+    }
     everything = b"".join(span.SerializeToString() for _, span in spans.spans)
     assert b"hunter2" not in everything
     assert b"someone@example.com" not in everything
@@ -197,6 +264,28 @@ def test_a_collector_that_is_away_changes_no_ack(untraced: Stack) -> None:
         assert result.disposition == ingest_pb2.DISPOSITION_RECORDED
         assert result.position.number == number
     eventually("it is scored", lambda: status(untraced).checkpoint.number == 20, DEADLINE_SECONDS)
+
+
+def test_a_collector_that_is_away_costs_spans_and_neither_acks_nor_a_flood_of_logs(
+    untraced: Stack,
+) -> None:
+    """More than wait for a collector at most: the rest is dropped."""
+    outcomes = set[object]()
+    with grpc.insecure_channel(untraced.gateway.address) as channel:
+        stub = IngestServiceStub(channel)
+        for wave in range(0, SPANS_WAITING_MAX, AT_ONCE):
+            calls = [
+                stub.Publish.future(
+                    ingest_pb2.PublishRequest(event=event(event_id=f"one of many {number}")),
+                    metadata=untraced.metadata,
+                    timeout=DEADLINE_SECONDS,
+                )
+                for number in range(wave, wave + AT_ONCE)
+            ]
+            outcomes |= {call.result().result.disposition for call in calls}
+    assert outcomes == {ingest_pb2.DISPOSITION_RECORDED}
+    for service in untraced.services:
+        assert len(service.log.read_text().splitlines()) < LOG_LINES_MAX
 
 
 def test_a_collector_that_is_away_does_not_hold_up_a_stop(untraced: Stack) -> None:

@@ -13,9 +13,8 @@ from uuid import UUID
 
 import asyncpg
 import structlog
-from opentelemetry import metrics
 
-from services.chassis import clock
+from services.chassis import clock, telemetry
 from services.chassis.errors import DATABASE_AWAY, Conflict, ServiceError, place_of
 from services.chassis.postgres import Connection, Pool
 from services.touchpoint.appender import Also
@@ -39,7 +38,7 @@ from services.touchpoint.recovery.steps import (
 from services.touchpoint.settings import Settings
 
 log = structlog.get_logger()
-taken = metrics.get_meter("touchledger").create_counter(
+taken = telemetry.meter.create_counter(
     "touchledger.recovery.steps",
     description="Steps of recovery cases that events asked for, by step and outcome",
 )
