@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from tests.unit.deploy.manifests import POSTGRES, Manifests, matches, name, pod_labels
+from tests.unit.deploy.manifests import POSTGRES, Manifests, container, matches, name, pod_labels
 from tests.unit.deploy.settings_rules import PUBLIC
 
 # A peer is the name of a workload, "postgres" for the operator's pods, "ns:NAME" for those of another
@@ -15,6 +15,8 @@ POSTGRES_PORT, POSTGRES_STATUS_PORT = 5432, 8000
 NATS_PORT, NATS_ROUTE_PORT = 4222, 6222
 NATS_CLIENTS = ("gateway", "touchpoint")
 API_PORTS = (443, 6443)
+# The namespace of whoever scrapes.
+MONITORING = "observability"
 TARGET = re.compile(r"dns:///([a-z-]+):(\d+)")
 COLLECTOR = re.compile(r"http://[a-z-]+\.([a-z-]+)\.svc:(\d+)")
 
@@ -60,6 +62,11 @@ def network_has_the_edges_and_no_more(manifests: Manifests) -> Iterator[str]:
     _to_the_public(manifests, wanted)
     _to_the_database(manifests, wanted)
     _to_nats(manifests, wanted)
+    for monitor in manifests.of("PodMonitor"):
+        for scraped in manifests.selected(monitor["spec"]["selector"]):
+            for each in monitor["spec"]["podMetricsEndpoints"]:
+                port = _port(manifests, scraped, each["port"])
+                wanted[scraped][0].add((f"ns:{MONITORING}", port))
     for one in manifests.services():
         collector = manifests.environment(one).get("OTEL_EXPORTER_OTLP_ENDPOINT")
         if collector:
@@ -75,6 +82,13 @@ def network_has_the_edges_and_no_more(manifests: Manifests) -> Iterator[str]:
             found = _allowed(manifests, labels[workload], side)
             if found != want:
                 yield f"{workload}: {words} {sorted(found)}, want {sorted(want)}"
+
+
+def _port(manifests: Manifests, workload: str, named: str) -> int:
+    """0 where the pod has none of that name."""
+    (one,) = (each for each in manifests.workloads() if name(each) == workload)
+    listed = container(one)["ports"]
+    return next((each["containerPort"] for each in listed if each["name"] == named), 0)
 
 
 def _to_the_public(manifests: Manifests, wanted: dict[str, tuple[set[Edge], set[Edge]]]) -> None:

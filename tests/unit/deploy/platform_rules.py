@@ -8,7 +8,15 @@ from services.gateway import __main__ as gateway
 from services.gateway.access import METHODS
 from services.scoring import __main__ as scoring
 from services.touchpoint import __main__ as touchpoint
-from tests.unit.deploy.manifests import Manifests, Object, container, name, pod, quantity
+from tests.unit.deploy.manifests import (
+    Manifests,
+    Object,
+    container,
+    name,
+    pod,
+    pod_labels,
+    quantity,
+)
 from tests.unit.deploy.network_rules import TARGET
 
 # Of one process.
@@ -237,6 +245,19 @@ def routes_lead_to_the_gateway(manifests: Manifests) -> Iterator[str]:
             yield f"BackendTLSPolicy {name(one)}: asks for a name that the pods' certificate has not"
 
 
+def every_service_is_scraped(manifests: Manifests) -> Iterator[str]:
+    for one in manifests.of("PodMonitor"):
+        scraped = manifests.selected(one["spec"]["selector"])
+        if sorted(scraped) != sorted(name(each) for each in manifests.services()):
+            yield f"PodMonitor {name(one)}: scrapes {scraped}"
+        # What the alert of a service that is away asks for.
+        for each in manifests.services():
+            if pod_labels(each).get(one["spec"]["jobLabel"]) != "touchledger":
+                yield f"PodMonitor {name(one)}: the job of {name(each)} is not called touchledger"
+    if bool(manifests.of("PodMonitor")) != bool(manifests.of("PrometheusRule")):
+        yield "want a PodMonitor and a PrometheusRule, or neither"
+
+
 def nats_syncs_before_it_acknowledges(manifests: Manifests) -> Iterator[str]:
     servers = manifests.named("StatefulSet", "nats")
     if servers is None:
@@ -290,5 +311,6 @@ RULES = (
     the_database_is_archived,
     certificates_carry_the_names,
     routes_lead_to_the_gateway,
+    every_service_is_scraped,
     nats_syncs_before_it_acknowledges,
 )

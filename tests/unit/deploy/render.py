@@ -6,11 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.unit.deploy.manifests import RENDERED, TARGETS
+import yaml
+
+from tests.unit.deploy.manifests import K8S, RENDERED, ROOT, TARGETS
 
 # The first with components that kubectl brings in all supported versions.
 KUSTOMIZE_VERSION_MIN = 5
 RENDER_SECONDS_MAX = 60
+ALERTS = K8S / "components" / "prometheus" / "alerts.yaml"
 HEADER = "# Written by `make rendered`: edit what it is rendered from.\n"
 
 
@@ -35,9 +38,19 @@ def render(folder: Path) -> str:
     return done.stdout.decode()
 
 
+def alerts() -> str:
+    """The alert rules as the Prometheus operator takes them; kustomize reads no file from outside."""
+    rules = yaml.safe_load((ROOT / "deploy" / "observability" / "alerts.yml").read_text())
+    about = {"apiVersion": "monitoring.coreos.com/v1", "kind": "PrometheusRule"}
+    named = {**about, "metadata": {"name": "touchledger"}, "spec": rules}
+    text: str = yaml.safe_dump(named, sort_keys=False, allow_unicode=True, width=110)
+    return "# Written by `make rendered` from deploy/observability/alerts.yml.\n" + text
+
+
 def main() -> None:
     if reason := missing():
         sys.exit(reason)
+    ALERTS.write_text(alerts())
     for target, folder in TARGETS.items():
         (RENDERED / f"{target}.yaml").write_text(HEADER + render(folder))
 

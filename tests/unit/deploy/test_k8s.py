@@ -21,7 +21,7 @@ from tests.unit.deploy.manifests import (
     rendered,
     secrets_of_the_readme,
 )
-from tests.unit.deploy.render import missing, render
+from tests.unit.deploy.render import ALERTS, alerts, missing, render
 from tests.unit.deploy.schema_rules import fits_the_schemas
 from tests.unit.deploy.settings_rules import SETTINGS, unmentioned
 
@@ -94,6 +94,11 @@ def test_a_restored_system_keeps_the_rules(tmp_path: Path) -> None:
     (plugin,) = cluster["spec"]["plugins"]
     assert "postgres" == source["plugin"]["parameters"]["serverName"]
     assert "postgres-2" == plugin["parameters"]["serverName"]
+
+
+def test_the_alerts_are_those_of_the_runbook() -> None:
+    """If not: make rendered."""
+    assert ALERTS.read_text() == alerts()
 
 
 def test_a_drill_restores_what_runs() -> None:

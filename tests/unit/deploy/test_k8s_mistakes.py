@@ -534,6 +534,18 @@ MISTAKES: tuple[Planted, ...] = (
         "Gateway: goes on to the pods in clear text",
     ),
     (
+        "a job that no alert asks for",
+        platform_rules.every_service_is_scraped,
+        lambda m: spec(m, "PodMonitor", "touchledger").update(jobLabel="app.kubernetes.io/name"),
+        "PodMonitor touchledger: the job of gateway is not called touchledger",
+    ),
+    (
+        "a port that nobody may scrape",
+        network_rules.network_has_the_edges_and_no_more,
+        lambda m: remove(m, "NetworkPolicy", "metrics"),
+        "gateway: lets in",
+    ),
+    (
         "a NATS that syncs every two minutes",
         platform_rules.nats_syncs_before_it_acknowledges,
         lambda m: edit_nats(m, "sync_interval: always", "# sync_interval: always"),

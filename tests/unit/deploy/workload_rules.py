@@ -85,7 +85,7 @@ def ports_agree(manifests: Manifests) -> Iterator[str]:
             if name(one) in manifests.selected({"matchLabels": each["spec"]["selector"]})
         ]
         served = {each["targetPort"] for service in services for each in service["spec"]["ports"]}
-        if served != ports.keys() - {"health"}:
+        if served != ports.keys() - {"health", "metrics"}:
             yield f"{one['kind']} {name(one)}: has ports {sorted(ports)}, Services lead to {sorted(served)}"
         for service in services:
             for each in service["spec"]["ports"]:
