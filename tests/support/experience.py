@@ -11,6 +11,7 @@ from tests.support.asking import asking
 from tests.support.journals import journal_of, project
 from touchledger.v1 import events_pb2 as events
 from touchledger.v1 import experience_pb2 as pb
+from touchledger.v1 import scoring_pb2
 
 Row = dict[str, str]
 
@@ -45,9 +46,14 @@ class Figures:
 
     async def events(self, figure: str, *keys: str, **asked: Any) -> list[str]:
         """The ids of the events behind rows."""
+        return [each.event_id for each in await self.evidence(figure, *keys, **asked)]
+
+    async def evidence(
+        self, figure: str, *keys: str, **asked: Any
+    ) -> list[scoring_pb2.LineageEvent]:
         request = json_format.ParseDict(
             {"figure": figure, "keys": keys, **asked}, pb.GetFigureEventsRequest()
         )
         async with asking(self._pool) as made:
             told = await get_figure_events(made.answers, "default", request)
-        return [each.event_id for each in told.events]
+        return list(told.events)

@@ -150,7 +150,21 @@ async def test_a_case_without_a_failure_such_as_of_a_low_score_is_open_too(
     # From the answer on, not from its case.
     assert ("1", "0", "1", "2026-07-01T10:00:00Z") == (*counts(row), row["oldest_at"])
     behind = await figures.events("open_recovery", "touchpoint=store.checkout")
-    assert ["low", "decision at 2"] == behind
+    assert ["low", "score"] == behind
+
+
+async def test_a_decision_behind_a_figure_is_told_with_its_case_and_its_own_time(
+    figures: Figures, scoring_pool: Pool
+) -> None:
+    closed = case_of("by hand", "failure a")
+    closed.close(command("close", 2.5), result="", reason="duplicate")
+    closed.reopen(command("reopen", 3), reason="failed_again")
+    await know(scoring_pool, failed("a", 0), closed, today(200))
+    behind = await figures.evidence("open_recovery")
+    assert [("failure a", 0.0), ("by hand", 1.0), ("by hand", 2.5), ("by hand", 3.0)] == [
+        (each.event_id, (each.occurred_at.ToDatetime(UTC) - START) / timedelta(hours=1))
+        for each in behind
+    ]
 
 
 async def test_the_touchpoint_s_own_standard_says_how_long_it_may_take(
