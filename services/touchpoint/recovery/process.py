@@ -5,8 +5,7 @@ after a kill before the checkpoint, from position 1, or by two processes at once
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Iterator
 from datetime import UTC, timedelta
 from functools import partial
 from itertools import islice
@@ -119,6 +118,10 @@ class Asked(NamedTuple):
     step: Step
 
 
+class Refused(Exception):
+    """The database has refused a step of the page, and will again."""
+
+
 class RecoveryProcess:
     """One of those that share a journal is at work at a time; any of them goes on where another has ended."""
 
@@ -127,6 +130,8 @@ class RecoveryProcess:
         self._decisions = decisions
         self._pool = pool
         self._rules = rules
+        # Positions on the page at work whose steps the database has refused.
+        self._refused = set[int]()
         # One connection answers one question at a time.
         self._looking = asyncio.Lock()
 
@@ -160,6 +165,13 @@ class RecoveryProcess:
 
     async def turn(self) -> bool:
         """Takes the steps of one page and moves the checkpoint. Whether there is more to read at once."""
+        try:
+            return await self._page()
+        except* Refused:
+            pass
+        return True
+
+    async def _page(self) -> bool:
         async with (
             asyncio.timeout(PAGE_SECONDS_MAX),
             self._pool.acquire() as tx,
@@ -182,10 +194,13 @@ class RecoveryProcess:
                         tasks.create_task(self._take_or_skip(tx, each), name="recovery step")
             if done_to > after:
                 await tx.execute(MOVE, done_to)
-            return done_to < page.head
+        self._refused.clear()
+        return done_to < page.head
 
     def _asked(self, events: Iterable[asyncpg.Record]) -> Iterator[Asked]:
         for row in events:
+            if row["notification_id"] in self._refused:
+                continue
             try:
                 step = step_of(self._rules, row["source"], row["recorded_at"], row["state"])
             except Exception as error:
@@ -202,6 +217,10 @@ class RecoveryProcess:
             if _passes(error):
                 raise
             _skip(asked.step.name, asked.position, error)
+            if isinstance(error, asyncpg.PostgresError):
+                # It has ended the page's transaction, too: the page is taken again without this step.
+                self._refused.add(asked.position)
+                raise Refused from error
 
     async def _take(self, tx: Connection, asked: Asked) -> None:
         tenant, position, step = asked
@@ -209,33 +228,24 @@ class RecoveryProcess:
             case Opening():
                 await self._open(tx, tenant, position, step)
             case Moving():
-                async with self._asking(tx):
+                async with self._looking:
                     names = await self._of_step(tx, tenant, position, step)
                 for name in names:
                     await self._decide(tenant, position, name, step)
             case Retracting():
                 # On its own, see together().
                 target = (tenant, step.target.source, step.target.event_id)
-                async with self._asking(tx):
-                    cases = await tx.fetch(CASES_OF_FAILURE, *target, CASES_MAX)
-                for row in cases:
+                for row in await tx.fetch(CASES_OF_FAILURE, *target, CASES_MAX):
                     # A correction tells of a score, and by hand a case is opened for what people know.
                     if step.reason == RETRACTED or row["name"] == step.target.named("score"):
                         await self._decide(tenant, position, row["name"], step)
-                async with self._asking(tx):
-                    stored = await tx.fetchval(POSITION, _stream(tenant, step.target))
-                    if stored is None or stored > position:
-                        await tx.execute(NOTE_RETRACTED, *target)
-
-    @asynccontextmanager
-    async def _asking(self, tx: Connection) -> AsyncIterator[None]:
-        """What fails in here leaves the page's transaction as it was before."""
-        async with self._looking, tx.transaction():
-            yield
+                stored = await tx.fetchval(POSITION, _stream(tenant, step.target))
+                if stored is None or stored > position:
+                    await tx.execute(NOTE_RETRACTED, *target)
 
     async def _open(self, tx: Connection, tenant: str, position: int, step: Opening) -> None:
         reference = (tenant, step.event.source, step.event.event_id)
-        async with self._asking(tx):
+        async with self._looking:
             if await tx.fetchval(WAS_RETRACTED, *reference):
                 return
             if step.is_score and any(
@@ -346,9 +356,8 @@ def _skip(step: str, position: int, error: Exception) -> None:
 
 
 def _passes(error: Exception) -> bool:
-    """Whether it may go well later: the database is away, or had to choose between two transactions.
-
-    A ValueError of asyncpg is about an argument.
+    """Whether it may go well later: the database is away or had to choose between two transactions, or another
+    step has ended this one. A ValueError of asyncpg is about an argument.
     """
     if isinstance(error, ServiceError):
         return error.retryable
