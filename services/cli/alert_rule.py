@@ -88,7 +88,8 @@ ShareOption = Annotated[
     typer.Option(
         "--share",
         metavar="SHARE",
-        help="bottom2, detractors, or two counts of schema bi: csat_bottom2/csat_answered.",
+        help="bottom2, detractors, two counts of schema bi: csat_bottom2/csat_answered, or "
+        "recovery_overdue/recovery_failures: failures not put right within the grace.",
     ),
 ]
 ByOption = Annotated[By, typer.Option("--by", help="A chart for each of these.")]
@@ -184,6 +185,10 @@ def put_rule(
 
     A rule of that name gets another version; its alerts stay. History is
     judged as it is known now, within seconds.
+
+    Any failure that nothing put right within 72 hours:
+    put overdue --share recovery_overdue/recovery_failures --grace 72h
+    --period day --p0 0.000001 --from 2026-11-01
     """
     rule = _rule(
         name,

@@ -15,6 +15,8 @@ from services.scoring.facts import CASES, Decision
 
 log = structlog.get_logger()
 
+# Who decides what events ask for. No source of a key is called touchledger, so nobody else is.
+BY_EVENTS = "touchledger/recovery"
 OPENED = f"{CASES}opened.v1"
 # How it is called in the table.
 DECISIONS = {
@@ -32,13 +34,13 @@ SELECT * FROM unnest($1::bytea[], $2::text[]) ON CONFLICT DO NOTHING
 NOTE = """
 INSERT INTO case_decision
     (tenant, position, case_id, decision, decided_at, touchpoint, customer, correlation_id, severity,
-     failure_source, failure_event_id, result, reason)
+     failure_source, failure_event_id, result, reason, of_event)
 SELECT d.tenant, d.position, s.case_id, d.decision, d.decided_at, d.touchpoint, d.customer, d.correlation_id,
-       d.severity, d.failure_source, d.failure_event_id, d.result, d.reason
+       d.severity, d.failure_source, d.failure_event_id, d.result, d.reason, d.of_event
   FROM unnest($1::bytea[], $2::text[], $3::bigint[], $4::text[], $5::timestamptz[], $6::text[], $7::text[],
-              $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[])
+              $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::boolean[])
        AS d (stream_id, tenant, position, decision, decided_at, touchpoint, customer, correlation_id,
-             severity, failure_source, failure_event_id, result, reason)
+             severity, failure_source, failure_event_id, result, reason, of_event)
   JOIN case_stream s USING (stream_id)
 """
 
@@ -79,6 +81,7 @@ def _read(decision: Decision) -> tuple[str | None, tuple[object, ...]]:
         _text(failure.get("event_id")),
         _word(said.get("result"), "RECOVERY_RESULT_"),
         _text(said.get("reason")),
+        said.get("decided_by") == BY_EVENTS,
     )
     return str(said["case_id"]) if decision.topic == OPENED else None, row
 

@@ -1,5 +1,6 @@
 """Figures of experience for tests: what is told of events, asked for in every way that there is."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from google.protobuf import json_format
@@ -7,10 +8,14 @@ from google.protobuf import json_format
 from services.chassis.postgres import Pool
 from services.scoring.experience.told import get_figure, get_figure_events
 from services.scoring.scoreboard import Scoreboard
+from services.touchpoint.decisions.recovery_case import RecoveryCase
+from services.touchpoint.decisions.stored import entries
 from tests.support.asking import asking
-from tests.support.journals import journal_of, project
+from tests.support.journals import project, recorded, recorded_at_position
 from touchledger.v1 import events_pb2 as events
 from touchledger.v1 import experience_pb2 as pb
+from touchledger.v1 import scoring_pb2
+from touchledger.v1.journal_pb2 import RecordedEvent
 
 Row = dict[str, str]
 
@@ -21,11 +26,17 @@ class Figures:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def know(self, *told: events.Event) -> None:
-        """The read models hold exactly these events, at positions 1, 2, 3 …"""
+    async def know(self, *told: events.Event | RecoveryCase) -> None:
+        """The read models hold exactly these events and decisions, at positions 1, 2, 3 …"""
+        journal = list[RecordedEvent]()
+        for each in told:
+            if isinstance(each, events.Event):
+                journal.append(recorded(each, len(journal) + 1))
+            else:
+                journal += _decisions(each, after=len(journal))
         scoreboard = Scoreboard(self._pool)
         await scoreboard.install()
-        await project(scoreboard, journal_of(*told))
+        await project(scoreboard, journal)
 
     async def answer(self, figure: str, **asked: Any) -> pb.GetFigureResponse:
         request = json_format.ParseDict({"figure": figure, **asked}, pb.GetFigureRequest())
@@ -45,9 +56,29 @@ class Figures:
 
     async def events(self, figure: str, *keys: str, **asked: Any) -> list[str]:
         """The ids of the events behind rows."""
+        return [each.event_id for each in await self.evidence(figure, *keys, **asked)]
+
+    async def evidence(
+        self, figure: str, *keys: str, **asked: Any
+    ) -> list[scoring_pb2.LineageEvent]:
         request = json_format.ParseDict(
             {"figure": figure, "keys": keys, **asked}, pb.GetFigureEventsRequest()
         )
         async with asking(self._pool) as made:
             told = await get_figure_events(made.answers, "default", request)
-        return [each.event_id for each in told.events]
+        return list(told.events)
+
+
+def _decisions(case: RecoveryCase, *, after: int) -> Iterator[RecordedEvent]:
+    """As the touchpoint service stores them."""
+    for position, entry in enumerate(entries(case.collect_events()), start=after + 1):
+        made = RecordedEvent(
+            position=position,
+            tenant="default",
+            source="touchledger",
+            topic=entry.topic,
+            event=entry.state,
+            stream_id=entry.originator_id,
+        )
+        made.recorded_at.FromDatetime(recorded_at_position(position))
+        yield made

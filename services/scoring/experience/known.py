@@ -247,27 +247,54 @@ SELECT DISTINCT ON (f.event_position)
 """
 
 # A failure and what followed it. A step belongs to the last failure before it of the same correlation id,
-# whatever services and persons took part, or, where it has none, of the same person.
+# whatever services and persons took part, or, where it has none, of the same person. What people decided
+# about the failure's case is a step at the time of the decision; what an event asked for is that event. A
+# closing that was reopened ended nothing.
 RECOVERY_EPISODE = """
-SELECT max(event_position) FILTER (WHERE step = 'failure') AS failure_position,
-       max(occurred_at) FILTER (WHERE step = 'failure') AS failed_at,
-       max(touchpoint) FILTER (WHERE step = 'failure') AS touchpoint,
-       max(person) FILTER (WHERE step = 'failure') AS person,
-       max(correlation_id) FILTER (WHERE step = 'failure') AS correlation_id,
-       max(occurred_at) FILTER (WHERE step = 'remedy') AS remedied_at,
-       max(occurred_at) FILTER (WHERE step = 'goodwill') AS gesture_at,
-       min(occurred_at) FILTER (WHERE step = 'closed') AS closed_at,
-       array_agg(event_position) AS positions
-  FROM (SELECT step, event_position, occurred_at, touchpoint, person, correlation_id,
-               coalesce(correlation_id, person) AS episode,
-               CASE WHEN coalesce(correlation_id, person) IS NULL THEN event_position END AS of_nobody,
-               count(*) FILTER (WHERE step = 'failure') OVER (
-                 PARTITION BY coalesce(correlation_id, person),
-                              CASE WHEN coalesce(correlation_id, person) IS NULL THEN event_position END
-                     ORDER BY occurred_at, event_position) AS failures
-          FROM known_recovery) AS step
- WHERE failures > 0
- GROUP BY episode, of_nobody, failures
+SELECT told.failure_position, told.failed_at, told.touchpoint, told.person, told.correlation_id,
+       greatest(told.remedied_at, decided.remedied_at) AS remedied_at,
+       greatest(told.gesture_at, decided.gesture_at) AS gesture_at,
+       least(told.closed_at, decided.closed_at) AS closed_at,
+       told.positions || coalesce(decided.positions, '{}') AS positions
+  FROM (SELECT max(event_position) FILTER (WHERE step = 'failure') AS failure_position,
+               max(occurred_at) FILTER (WHERE step = 'failure') AS failed_at,
+               max(touchpoint) FILTER (WHERE step = 'failure') AS touchpoint,
+               max(person) FILTER (WHERE step = 'failure') AS person,
+               max(correlation_id) FILTER (WHERE step = 'failure') AS correlation_id,
+               max(occurred_at) FILTER (WHERE step = 'remedy') AS remedied_at,
+               max(occurred_at) FILTER (WHERE step = 'goodwill') AS gesture_at,
+               min(occurred_at) FILTER (WHERE step = 'closed') AS closed_at,
+               array_agg(event_position) AS positions
+          FROM (SELECT step, event_position, occurred_at, touchpoint, person, correlation_id,
+                       coalesce(correlation_id, person) AS episode,
+                       CASE WHEN coalesce(correlation_id, person) IS NULL THEN event_position END
+                         AS of_nobody,
+                       count(*) FILTER (WHERE step = 'failure') OVER (
+                         PARTITION BY coalesce(correlation_id, person),
+                                      CASE WHEN coalesce(correlation_id, person) IS NULL
+                                           THEN event_position END
+                             ORDER BY occurred_at, event_position) AS failures
+                  FROM known_recovery) AS step
+         WHERE failures > 0
+         GROUP BY episode, of_nobody, failures) AS told
+  LEFT JOIN (SELECT e.position AS failure_position,
+                    max(d.decided_at) FILTER (WHERE d.decision = 'remedied') AS remedied_at,
+                    max(d.decided_at) FILTER (WHERE d.decision = 'goodwill_given') AS gesture_at,
+                    min(d.decided_at) FILTER (WHERE d.decision = 'closed') AS closed_at,
+                    array_agg(d.position) AS positions
+               FROM (SELECT d.*, max(position) FILTER (WHERE decision = 'reopened')
+                                   OVER (PARTITION BY case_id) AS reopened_position
+                       FROM case_decision d CROSS JOIN moments m
+                      WHERE d.tenant = {tenant} AND d.position <= {position}
+                        AND d.decided_at < m.occurred_before) AS d
+               JOIN case_decision o ON o.tenant = d.tenant AND o.case_id = d.case_id
+                                   AND o.decision = 'opened'
+               JOIN event e ON e.tenant = o.tenant AND e.source = o.failure_source
+                           AND e.event_id = o.failure_event_id AND e.position <= {position}
+              WHERE NOT d.of_event
+                AND (d.decision IN ('remedied', 'goodwill_given')
+                     OR d.decision = 'closed' AND (d.position < d.reopened_position) IS NOT TRUE)
+              GROUP BY e.position) AS decided USING (failure_position)
 """
 
 # A recovery case, as it stands since it was opened or last reopened. Its times are those of its decisions.
@@ -329,7 +356,7 @@ KNOWN: dict[str, str] = {
     # feedback_position, interaction_position.
     "about": ABOUT,
     # One row for each failure: failure_position, failed_at, touchpoint, person, correlation_id; remedied_at
-    # and gesture_at (the last of each), closed_at (the first); positions of all of them.
+    # and gesture_at (the last of each), closed_at (the first); positions of all of them, decisions too.
     "recovery_episode": RECOVERY_EPISODE,
     # case_id, touchpoint, customer, person, correlation_id, severity, failure_position, opened_at,
     # acknowledged_at, remedied_at, closed_at, result, status (open, acknowledged, remedied or closed), and

@@ -1,9 +1,11 @@
 """What becomes of customers whom the company failed, by what it did about it: three outcomes, told apart.
 
 One case for each failure. A step belongs to the last failure before it of the same correlation id or,
-without one, of the same person. Level: remedy where something was put right, remedy_plus_gesture where
-there was a gesture, too, none where nothing was put right (a gesture alone puts nothing right). It ended
-with the first closing or, where nothing was put right and nothing closed it, with the failure itself.
+without one, of the same person; what people decided about the failure's case (remedy, gesture, closing) is
+a step of that failure, at the time of the decision. Level: remedy where something was put right,
+remedy_plus_gesture where there was a gesture, too, none where nothing was put right (a gesture alone puts
+nothing right). It ended with the first closing or, where nothing was put right and nothing closed it, with
+the failure itself.
 
 Satisfaction: the last answer of the person before the failure and the first one after the end, or after the
 remedy while it is not closed, to the survey after the recovery as to any other (CSAT or rating about the

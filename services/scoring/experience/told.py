@@ -23,7 +23,8 @@ from touchledger.v1 import scoring_pb2
 WHOLE_TENANT = "SET LOCAL enable_nestloop = off"
 ROWS = "SELECT told.* FROM ({rows}) AS told LIMIT {limit} OFFSET {skip}"
 HORIZON = "SELECT horizon FROM ({moments}) AS moments"
-# An event that a correction has put right is known by both.
+# An event that a correction has put right is known by both. A decision about a case has its case's id and its
+# own time in the place of an event's.
 EVENTS = """
 WITH counted AS ({events}), listed AS (
   SELECT position, {role_counted} AS role FROM counted
@@ -34,9 +35,11 @@ WITH counted AS ({events}), listed AS (
     JOIN amendment a ON a.tenant = e.tenant AND a.target_source = e.source
                     AND a.target_event_id = e.event_id AND a.position <= {position}
 )
-SELECT e.position, e.source, e.event_id, e.topic, e.occurred_at, e.recorded_at, l.role
+SELECT e.position, e.source, coalesce(d.case_id, e.event_id) AS event_id, e.topic,
+       coalesce(d.decided_at, e.occurred_at) AS occurred_at, e.recorded_at, l.role
   FROM (SELECT position, min(role) AS role FROM listed GROUP BY position) AS l
   JOIN event e ON e.tenant = {tenant} AND e.position = l.position
+  LEFT JOIN case_decision d ON d.tenant = e.tenant AND d.position = e.position
  WHERE l.position > {after}
  ORDER BY l.position
  LIMIT {limit}

@@ -325,6 +325,7 @@ CREATE TABLE case_decision (
     failure_event_id text,
     result           text,
     reason           text,
+    of_event         boolean     NOT NULL DEFAULT false,
     CONSTRAINT case_decision_pkey PRIMARY KEY (tenant, position),
     CONSTRAINT case_decision_event_fkey FOREIGN KEY (tenant, position) REFERENCES event (tenant, position) NOT ENFORCED
 );
@@ -342,6 +343,7 @@ COMMENT ON COLUMN case_decision.failure_source IS 'Source of the event that told
 COMMENT ON COLUMN case_decision.failure_event_id IS 'Event id of the event that told of the failure, if any.';
 COMMENT ON COLUMN case_decision.result IS 'accepted, refused or no_answer; only of a closing, if the customer said so.';
 COMMENT ON COLUMN case_decision.reason IS 'Why it was closed or reopened, a word; only where it was said.';
+COMMENT ON COLUMN case_decision.of_event IS 'Whether an event asked for it; else people decided it.';
 
 -- Facts. An event's fact is known from from_position (its own position, or that of the correction that says
 -- it) up to, not including, to_position (that of the amendment that ended it). The facts as known at position

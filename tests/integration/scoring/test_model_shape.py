@@ -14,7 +14,7 @@ from tests.support.journals import journal_of, project
 DIGESTS = {
     1: "5dfa57f96f7dd521dd066e20acbd18657c686c9a4c45112b14cb693b5faa2184",
     2: "dbaa1b1f056d9872e0a189c9f35506c9854ad26c4947e1c56281226024a4256e",
-    3: "650adcba6ebe50233783bc81032f0619d3392c3681a900e6de093f6b5d742455",
+    3: "19baaabac028a71cfbab6d85f430e19085689eaf383d8ad46cbbb9f00096e702",
 }
 
 

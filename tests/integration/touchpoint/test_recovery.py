@@ -11,6 +11,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from services.chassis.errors import Unavailable
 from services.chassis.migrations import migrate
@@ -391,7 +392,7 @@ async def test_reading_again_from_position_1_decides_nothing_again(shop: Shop) -
     assert (before, decided) == (await shop.statuses(), await shop.positions())
 
 
-class Killed(Exception):
+class Killed(BaseException):
     """As far as what is stored goes: nothing more is done."""
 
 
@@ -411,7 +412,7 @@ async def test_a_kill_between_a_decision_and_the_checkpoint_loses_and_doubles_no
         return answer
 
     monkeypatch.setattr(shop.decisions, "take", killed_after)
-    with pytest.raises(ExceptionGroup):
+    with pytest.raises(BaseExceptionGroup):
         await shop.process.turn()
     assert left <= 0
     monkeypatch.undo()
@@ -495,6 +496,67 @@ async def test_it_goes_on_by_itself_when_the_database_was_away(
     assert failed.is_set()
     with pytest.raises(asyncio.CancelledError):
         await running
+
+
+async def test_a_step_that_fails_by_itself_blocks_no_later_one(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = shop.decisions.take
+
+    async def breaks(kind: Any, tenant: str, name: str, *args: Any, **kwargs: Any) -> Any:
+        if name == "failure/till/odd":
+            raise KeyError(name)
+        return await take(kind, tenant, name, *args, **kwargs)
+
+    monkeypatch.setattr(shop.decisions, "take", breaks)
+    with capture_logs() as logs:
+        told = [failure("odd", correlation_id="odd"), failure(), failure("g", correlation_id="g")]
+        assert {"failure/till/f", "failure/till/g"} == set(await shop.after(*told))
+    [failed] = [each for each in logs if each["log_level"] == "error"]
+    assert ("open", 1, "KeyError") == (failed["step"], failed["position"], failed["error"])
+    # What was wrong is mended.
+    monkeypatch.undo()
+    await shop.read_again()
+    assert "failure/till/odd" in await shop.after()
+
+
+async def test_a_question_that_the_database_refuses_fails_its_step_and_not_the_page(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        *(process, "CASES_OF_EPISODE"),
+        "SELECT 1 / 0 WHERE $1 = 'acme' AND $2 <> '' AND $3 > 0::bigint",
+    )
+    assert {"failure/till/f": "OPEN"} == await shop.after(failure(), remedy())
+    assert await shop.pool.fetchval("SELECT position FROM journal.recovery_progress") >= 2
+
+
+async def test_a_step_that_fails_for_a_database_that_is_away_is_taken_later(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*args: Any, **kwargs: Any) -> Any:
+        raise Unavailable("the database")
+
+    await shop.publish(failure())
+    with monkeypatch.context() as broken:
+        broken.setattr(shop.decisions, "take", away)
+        with pytest.raises(ExceptionGroup):
+            await shop.process.turn()
+    assert {"failure/till/f": "OPEN"} == await shop.after()
+
+
+async def test_a_page_ends_with_its_steps_and_loses_none(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "PAGE_STEPS_MAX", 2)
+    names = [f"f{nth}" for nth in range(5)]
+    for name in names:
+        await shop.publish(failure(name, correlation_id=name), score(f"good {name}", "5"))
+    assert await shop.process.turn()
+    assert ["failure/till/f0", "failure/till/f1"] == list(await shop.statuses())
+    assert 4 == await shop.pool.fetchval("SELECT position FROM journal.recovery_progress")
+    await shop.catches_up()
+    assert [f"failure/till/{name}" for name in names] == list(await shop.statuses())
 
 
 async def test_a_case_closed_by_hand_is_left_to_people(shop: Shop) -> None:

@@ -1,20 +1,15 @@
 """What is not put to an end yet: by events, by decisions about cases, and how long it may take."""
 
-import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from services.chassis.postgres import Pool
-from services.scoring.scoreboard import Scoreboard
 from services.touchpoint.decisions.decided import Command
 from services.touchpoint.decisions.decisions import stream_id
 from services.touchpoint.decisions.recovery_case import RecoveryCase
-from services.touchpoint.decisions.stored import entries
 from tests.support.events import csat, event
 from tests.support.experience import Figures, Row
-from tests.support.journals import project, recorded, recorded_at_position
 from touchledger.v1 import events_pb2 as events
-from touchledger.v1.journal_pb2 import RecordedEvent
 
 # All of it before the journal's first event is recorded.
 START = datetime(2026, 7, 1, 8, tzinfo=UTC)
@@ -64,30 +59,6 @@ def command(name: str, hour: float) -> Command:
     return Command(name, "staff-7", START + timedelta(hours=hour))
 
 
-async def know(pool: Pool, *said: events.Event | RecoveryCase) -> None:
-    """Events and what was decided about cases, at positions 1, 2, 3 …"""
-    journal: list[RecordedEvent] = []
-    for each in said:
-        if isinstance(each, events.Event):
-            journal.append(recorded(each, len(journal) + 1))
-            continue
-        for entry in entries(each.collect_events()):
-            made = RecordedEvent(
-                position=len(journal) + 1,
-                tenant="default",
-                source="touchledger",
-                topic=entry.topic,
-                event=entry.state,
-                stream_id=entry.originator_id,
-            )
-            made.recorded_at.FromDatetime(recorded_at_position(made.position))
-            assert json.loads(entry.state)
-            journal.append(made)
-    scoreboard = Scoreboard(pool)
-    await scoreboard.install()
-    await project(scoreboard, journal)
-
-
 def counts(row: Row) -> tuple[str, ...]:
     return tuple(row[name] for name in ("open", "remedied", "overdue"))
 
@@ -117,16 +88,13 @@ async def test_a_touchpoint_where_all_is_at_an_end_has_none_open(figures: Figure
     assert "oldest_at" not in row
 
 
-async def test_where_there_is_a_case_the_case_says_whether_it_is_open(
-    figures: Figures, scoring_pool: Pool
-) -> None:
+async def test_where_there_is_a_case_the_case_says_whether_it_is_open(figures: Figures) -> None:
     by_hand, again = case_of("by hand", "failure a"), case_of("again", "failure b")
     by_hand.close(command("close", 2), result="", reason="duplicate")
     again.remedy(command("remedy", 2), remedy={"kind": "REMEDY_KIND_REDO"})
     again.close(command("close", 3), result="RECOVERY_RESULT_ACCEPTED", reason="")
     again.reopen(command("reopen", 4), reason="failed_again")
-    await know(
-        scoring_pool,
+    await figures.know(
         *(failed("a", 0), failed("b", 1), ended("b", 3), today(200)),
         *(by_hand, again),
     )
@@ -141,16 +109,30 @@ async def test_where_there_is_a_case_the_case_says_whether_it_is_open(
 
 
 async def test_a_case_without_a_failure_such_as_of_a_low_score_is_open_too(
-    figures: Figures, scoring_pool: Pool
+    figures: Figures,
 ) -> None:
     answer = {"signals": [csat("1")]}
     low = of("low", 2, feedback_received=answer, customer="ann")
-    await know(scoring_pool, low, case_of("score", "low"), today(75))
+    await figures.know(low, case_of("score", "low"), today(75))
     [row] = await figures.rows("open_recovery")
     # From the answer on, not from its case.
     assert ("1", "0", "1", "2026-07-01T10:00:00Z") == (*counts(row), row["oldest_at"])
     behind = await figures.events("open_recovery", "touchpoint=store.checkout")
-    assert ["low", "decision at 2"] == behind
+    assert ["low", "score"] == behind
+
+
+async def test_a_decision_behind_a_figure_is_told_with_its_case_and_its_own_time(
+    figures: Figures,
+) -> None:
+    closed = case_of("by hand", "failure a")
+    closed.close(command("close", 2.5), result="", reason="duplicate")
+    closed.reopen(command("reopen", 3), reason="failed_again")
+    await figures.know(failed("a", 0), closed, today(200))
+    behind = await figures.evidence("open_recovery")
+    assert [("failure a", 0.0), ("by hand", 1.0), ("by hand", 2.5), ("by hand", 3.0)] == [
+        (each.event_id, (each.occurred_at.ToDatetime(UTC) - START) / timedelta(hours=1))
+        for each in behind
+    ]
 
 
 async def test_the_touchpoint_s_own_standard_says_how_long_it_may_take(

@@ -3,6 +3,10 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from services.touchpoint.decisions.decided import Command
+from services.touchpoint.decisions.decisions import stream_id
+from services.touchpoint.decisions.recovery_case import RecoveryCase
+from services.touchpoint.recovery.steps import DECIDED_BY
 from tests.support.events import csat, event
 from tests.support.experience import Figures, Row
 from touchledger.v1 import events_pb2 as events
@@ -54,7 +58,45 @@ def later(day: float) -> events.Event:
     return of("zoe", "later", day, touchpoint="web.home", interaction={})
 
 
-async def told(figures: Figures, *of_events: events.Event, **asked: Any) -> dict[str, Row]:
+class Desk:
+    """Decides about the case of the customer's failure."""
+
+    def __init__(self, customer: str, event_id: str = "") -> None:
+        self.case = RecoveryCase.open(
+            stream_id("default", "recovery_case", customer),
+            self._on(1.1),
+            case_id=customer,
+            touchpoint="store.checkout",
+            customer="",
+            severity="SEVERITY_MAJOR",
+            correlation_id="",
+            failure={"source": "till", "event_id": event_id or f"failure of {customer}"},
+            assignee="",
+        )
+
+    def _on(self, day: float, by: str = "till/ines") -> Command:
+        return Command(f"{day}", by, START + timedelta(days=day))
+
+    def remedy(self, day: float, by: str = "till/ines") -> "Desk":
+        self.case.remedy(self._on(day, by), remedy={"kind": "REMEDY_KIND_REDO"})
+        return self
+
+    def goodwill(self, day: float) -> "Desk":
+        self.case.give_goodwill(self._on(day), goodwill={"kind": "voucher"})
+        return self
+
+    def close(self, day: float) -> "Desk":
+        self.case.close(self._on(day), result="RECOVERY_RESULT_ACCEPTED", reason="")
+        return self
+
+    def reopen(self, day: float) -> "Desk":
+        self.case.reopen(self._on(day), reason="failed_again")
+        return self
+
+
+async def told(
+    figures: Figures, *of_events: events.Event | RecoveryCase, **asked: Any
+) -> dict[str, Row]:
     if of_events:
         await figures.know(*of_events)
     return {row["recovery_level"]: row for row in await figures.rows("recovery", **asked)}
@@ -148,3 +190,53 @@ async def test_a_retracted_remedy_is_none_from_then_on(figures: Figures) -> None
     for position, level in ((3, "remedy"), (4, "none")):
         rows = await told(figures, as_of_position={"number": str(position)})
         assert "1" == rows[level]["failures"]
+
+
+async def test_what_people_decided_about_the_failure_s_case_counts_when_they_decided(
+    figures: Figures,
+) -> None:
+    rows = await told(
+        figures,
+        *(rated(customer, 0, "3") for customer in CUSTOMERS),
+        *(failed(customer) for customer in CUSTOMERS),
+        *(Desk(customer).remedy(2).goodwill(2.5).close(3).case for customer in CUSTOMERS),
+        # Before the end, and after it.
+        *(rated(customer, 2.9, "1") for customer in CUSTOMERS),
+        *(rated(customer, 4, "5") for customer in CUSTOMERS),
+        later(200),
+    )
+    row = rows["remedy_plus_gesture"]
+    assert ("5", "5", "48.0", "5") == tuple(
+        row[name] for name in ("failures", "closed", "hours_to_close", "answered_twice")
+    )
+    assert "50.0" == row["srp_delta"]
+    behind = await figures.events("recovery", "recovery_level=remedy_plus_gesture")
+    assert 3 == behind.count("ann")
+
+
+async def test_decisions_count_from_their_positions_on_and_as_long_as_they_stand(
+    figures: Figures,
+) -> None:
+    await figures.know(failed("ann"), Desk("ann").remedy(2).close(3).reopen(4).case)
+    # Opened at 2, remedied at 3, closed at 4, reopened at 5.
+    for position, (level, closed) in {
+        2: ("none", "0"),
+        3: ("remedy", "0"),
+        4: ("remedy", "1"),
+        5: ("remedy", "0"),
+    }.items():
+        row = (await told(figures, as_of_position={"number": str(position)}))[level]
+        assert ("1", closed) == (row["failures"], row["closed"]), position
+    before = (START + timedelta(days=1.5)).isoformat()
+    assert "1" == (await told(figures, occurred_before_time=before))["none"]["failures"]
+
+
+async def test_a_step_that_an_event_asked_for_is_that_event_and_no_second_one(
+    figures: Figures,
+) -> None:
+    # The event was retracted; what it had asked for of the case stays decided.
+    moved = Desk("ann").remedy(2, by=DECIDED_BY)
+    remedy = of("ann", "remedy", 2, remedy={"kind": "REMEDY_KIND_REDO"})
+    taken_back = {"amends": {"event_id": "remedy of ann"}, "retraction": {}}
+    rows = await told(figures, failed("ann"), remedy, moved.case, of("ann", "no", 5, **taken_back))
+    assert ("1", "0") == (rows["none"]["failures"], rows["remedy"]["failures"])

@@ -1,8 +1,7 @@
 """A year's revenue of dissatisfied customers whose recovery is open."""
 
-from services.chassis.postgres import Pool
 from services.touchpoint.decisions.recovery_case import RecoveryCase
-from tests.integration.scoring.experience.test_open_recovery import case_of, command, know
+from tests.integration.scoring.experience.test_open_recovery import case_of, command
 from tests.support.events import csat, event, feedback
 from tests.support.experience import Figures, Row
 from touchledger.v1 import events_pb2 as events
@@ -103,7 +102,7 @@ async def test_a_closing_ends_the_failures_of_its_journey_or_of_the_customer(
 
 
 async def test_where_there_is_a_case_the_case_says_whether_a_recovery_is_open(
-    figures: Figures, scoring_pool: Pool
+    figures: Figures,
 ) -> None:
     def case(name: str, event_id: str) -> RecoveryCase:
         return case_of(f"case of {name}", event_id, customer=name)
@@ -113,8 +112,7 @@ async def test_where_there_is_a_case_the_case_says_whether_a_recovery_is_open(
         each.remedy(command("remedy", 100), remedy={"kind": "REMEDY_KIND_REDO"})
         each.close(command("close", 101), result="RECOVERY_RESULT_ACCEPTED", reason="")
     low = ("fay", "gus", "hal", "iva", "joe", "kim")
-    await know(
-        scoring_pool,
+    await figures.know(
         *failed(*NAMES),
         *(made for name in low for made in (paid(name, "10"), rated(name, "1", 3))),
         paid("today", "10", occurred_at="2026-07-20T08:00:00Z"),
