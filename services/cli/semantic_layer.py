@@ -84,6 +84,7 @@ ACCEPTED = {
     ("fact_recovery", "result"): _words(pb.RecoveryResult, "RECOVERY_RESULT_"),
     ("fact_recovery", "severity"): _words(pb.Severity, "SEVERITY_"),
     ("fact_recovery", "step"): ["failure", "remedy", "goodwill", "closed"],
+    ("standard_declaration", "metric"): METRICS,
 }
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from services.chassis.postgres import Pool
+from services.scoring.definitions import REGISTERED
 from services.scoring.scoreboard import Scoreboard
 from services.touchpoint.decisions.decided import Command
 from services.touchpoint.decisions.decisions import stream_id
@@ -12,7 +13,7 @@ from services.touchpoint.decisions.recovery_case import RecoveryCase
 from services.touchpoint.decisions.stored import entries
 from tests.support.events import csat, event
 from tests.support.experience import Figures, Row
-from tests.support.journals import project, recorded, recorded_at_position
+from tests.support.journals import declared, project, recorded, recorded_at_position
 from touchledger.v1 import events_pb2 as events
 from touchledger.v1.journal_pb2 import RecordedEvent
 
@@ -153,16 +154,23 @@ async def test_a_case_without_a_failure_such_as_of_a_low_score_is_open_too(
     assert ["low", "decision at 2"] == behind
 
 
-async def test_the_touchpoint_s_own_standard_says_how_long_it_may_take(
+async def test_the_touchpoint_s_own_standard_says_how_long_it_may_take_as_of_its_position(
     figures: Figures, scoring_pool: Pool
 ) -> None:
+    def allowed(position: int, seconds: int, topic: str) -> RecordedEvent:
+        standard = {"resolve_within": f"{seconds}s"}
+        return declared(position, topic, START, touchpoint="web.shop", expectation=standard)
+
     await figures.know(failed("a"), failed("b", touchpoint="web.shop"), today(2))
-    await scoring_pool.execute(
-        "UPDATE dim_touchpoint SET resolve_seconds_max = 3600 WHERE touchpoint = 'web.shop'"
-    )
-    rows = {row["touchpoint"]: row for row in await figures.rows("open_recovery")}
-    assert ("0", "72") == (
-        rows["store.checkout"]["overdue"],
-        rows["store.checkout"]["allowed_hours"],
-    )
-    assert ("1", "1") == (rows["web.shop"]["overdue"], rows["web.shop"]["allowed_hours"])
+    changed = REGISTERED.replace("registered", "expectation_changed")
+    declarations = [allowed(4, 3600, REGISTERED), allowed(5, 31_536_000, changed)]
+    await project(Scoreboard(scoring_pool), declarations)
+
+    async def told(position: int) -> dict[str, tuple[str, str]]:
+        rows = await figures.rows("open_recovery", as_of_position={"number": str(position)})
+        return {row["touchpoint"]: (row["overdue"], row["allowed_hours"]) for row in rows}
+
+    other = {"store.checkout": ("0", "72")}
+    assert other | {"web.shop": ("0", "72")} == await told(3)
+    assert other | {"web.shop": ("1", "1")} == await told(4)
+    assert other | {"web.shop": ("0", "8760")} == await told(5)
