@@ -1,7 +1,7 @@
 """A journal for the projection's tests: recorded events made by hand, and their projection in pages."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -46,10 +46,10 @@ def declared(
     position: int,
     topic: str,
     at: datetime,
+    said: Mapping[str, object],
     *,
     tenant: str = "default",
     stream: bytes = b"1" * 16,
-    **said: object,
 ) -> RecordedEvent:
     """A decision of the catalogue, as the touchpoint service writes it."""
     state = {"timestamp": {"_type_": "datetime_iso", "_data_": at.isoformat()}, **said}

@@ -54,7 +54,7 @@ def expected(value: str, wait: str = "60s") -> dict[str, object]:
 
 def registered(position: int, hour: int, value: str = "4") -> RecordedEvent:
     said = {"touchpoint": "store.checkout", "expectation": expected(value)}
-    return declared(position, REGISTERED, july(hour), **said)
+    return declared(position, REGISTERED, july(hour), said)
 
 
 def july(hour: int) -> datetime:
@@ -173,7 +173,7 @@ async def test_the_owners_standard_is_held_against_answers_and_waits(
     )
     before = datetime(2026, 1, 1, tzinfo=UTC)
     said = {"touchpoint": "store.checkout", "expectation": expected("4")}
-    await project(Scoreboard(scoring_pool), [*told, declared(6, REGISTERED, before, **said)])
+    await project(Scoreboard(scoring_pool), [*told, declared(6, REGISTERED, before, said)])
     [row] = await figures.rows(FIGURE)
     assert "standard" == row["basis"]
     assert ("4", "3", "2", "1", "0") == counts(row)
@@ -217,12 +217,12 @@ async def test_what_is_experienced_stands_against_the_standard_that_was_in_force
         registered(1, hour=8, value="2"),
         recorded(says("first", 9, csat("3"), customer=""), 2),
         recorded(says("second", 11, csat("3"), customer=""), 3),
-        declared(4, CHANGED, july(10), expectation=expected("4")),
+        declared(4, CHANGED, july(10), {"expectation": expected("4")}),
         # Another owner leaves the standard as it was.
-        declared(5, OWNER_CHANGED, july(12), owner="Geschäft"),
+        declared(5, OWNER_CHANGED, july(12), {"owner": "Geschäft"}),
         recorded(says("third", 13, csat("3"), customer=""), 6),
         # By a clock that is behind: it holds from then on in place of all that was decided before it.
-        declared(7, CHANGED, july(9), expectation={}),
+        declared(7, CHANGED, july(9), {"expectation": {}}),
     ]
     await project(Scoreboard(scoring_pool), journal, page_events=page_events)
 

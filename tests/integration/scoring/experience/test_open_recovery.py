@@ -159,7 +159,8 @@ async def test_the_touchpoint_s_own_standard_says_how_long_it_may_take_as_of_its
 ) -> None:
     def allowed(position: int, seconds: int, topic: str) -> RecordedEvent:
         standard = {"resolve_within": f"{seconds}s"}
-        return declared(position, topic, START, touchpoint="web.shop", expectation=standard)
+        said = {"touchpoint": "web.shop", "expectation": standard}
+        return declared(position, topic, START, said)
 
     await figures.know(failed("a"), failed("b", touchpoint="web.shop"), today(2))
     changed = REGISTERED.replace("registered", "expectation_changed")

@@ -59,7 +59,7 @@ async def test_a_touchpoint_of_the_catalogue_is_told_before_anything_happens_the
     figures: Figures, scoring_pool: Pool
 ) -> None:
     at = datetime(2026, 7, 1, tzinfo=UTC)
-    journal = [declared(1, REGISTERED, at, touchpoint="web.chat")]
+    journal = [declared(1, REGISTERED, at, {"touchpoint": "web.chat"})]
     await project(Scoreboard(scoring_pool), journal)
     [row] = await figures.rows(FIGURE)
     assert ("web.chat", "0", "true") == (row["touchpoint"], row["interactions"], row["silent"])
@@ -69,8 +69,8 @@ async def test_a_touchpoint_is_told_as_of_the_positions_at_which_the_catalogue_h
     figures: Figures, scoring_pool: Pool
 ) -> None:
     at = datetime(2026, 7, 1, tzinfo=UTC)
-    registered = declared(2, REGISTERED, at, touchpoint="web.chat")
-    retired = declared(3, RETIRED, at, reason="quiet")
+    registered = declared(2, REGISTERED, at, {"touchpoint": "web.chat"})
+    retired = declared(3, RETIRED, at, {"reason": "quiet"})
     visit = recorded(visits("store.checkout", 1)[0], 1)
     await project(Scoreboard(scoring_pool), [visit, registered, retired])
 
