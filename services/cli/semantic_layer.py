@@ -95,6 +95,7 @@ ACCEPTED = {
     ("fact_recovery", "severity"): _words(pb.Severity, "SEVERITY_"),
     ("fact_recovery", "step"): ["failure", "remedy", "goodwill", "closed"],
     ("fact_service_claim", "metric"): METRICS,
+    ("standard_declaration", "metric"): METRICS,
 }
 
 

@@ -1,4 +1,5 @@
-"""What the catalogue decided about touchpoints: dim_touchpoint and dim_service_standard, as it stands now.
+"""What the catalogue decided about touchpoints: dim_touchpoint and dim_service_standard, as it stands now,
+and each declaration that ever stood, for questions of earlier positions.
 
 The decisions are the touchpoint service's: JSON as the eventsourcing library writes it, whose keys are
 promised by the topics (tests/contract/golden/decisions.json).
@@ -6,6 +7,7 @@ promised by the topics (tests/contract/golden/decisions.json).
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -49,6 +51,30 @@ ON CONFLICT (tenant, touchpoint, metric, dimension) DO UPDATE
    SET value = EXCLUDED.value, scale_min = EXCLUDED.scale_min, scale_max = EXCLUDED.scale_max,
        higher_is_better = EXCLUDED.higher_is_better
 """
+END_DECLARATION = """
+UPDATE touchpoint_declaration SET to_position = $3
+ WHERE tenant = $1 AND touchpoint = $2 AND to_position IS NULL
+"""
+# All that stands now. A standard stays that of the decision that said it.
+DECLARE = """
+INSERT INTO touchpoint_declaration
+    (tenant, touchpoint, from_position, declared_at, owner, stage, channel, weight, wait_seconds_max,
+     answer_seconds_max, resolve_seconds_max, standard_position, retired)
+SELECT t.tenant, t.touchpoint, $3::bigint, $4, t.owner, t.stage, t.channel, t.weight, t.wait_seconds_max,
+       t.answer_seconds_max, t.resolve_seconds_max,
+       CASE WHEN $5 THEN $3::bigint ELSE before.standard_position END, t.retired
+  FROM dim_touchpoint t
+  LEFT JOIN touchpoint_declaration before ON before.tenant = t.tenant AND before.touchpoint = t.touchpoint
+                                         AND before.to_position = $3::bigint
+ WHERE t.tenant = $1 AND t.touchpoint = $2
+"""
+DECLARE_ANSWERS = """
+INSERT INTO standard_declaration
+    (tenant, touchpoint, position, metric, dimension, value, scale_min, scale_max, higher_is_better)
+SELECT tenant, touchpoint, $3::bigint, metric, dimension, value, scale_min, scale_max, higher_is_better
+  FROM dim_service_standard
+ WHERE tenant = $1 AND touchpoint = $2
+"""
 OVERALL = "overall"
 
 
@@ -65,6 +91,8 @@ async def define(tx: Connection, decisions: Sequence[Decision]) -> None:
 async def _apply(tx: Connection, decision: Decision, said: Mapping[str, Any]) -> None:
     answers, times = _standard(said.get("expectation") or {})
     changes = _changes(said)
+    declared_at = datetime.fromisoformat(said["timestamp"]["_data_"])
+    standard_said = "expectation" in said
     if decision.topic == REGISTERED:
         await tx.execute(NAME_STREAM, decision.stream_id, decision.tenant, said["touchpoint"])
     named = await tx.fetchrow(NAMED, decision.stream_id)
@@ -78,11 +106,15 @@ async def _apply(tx: Connection, decision: Decision, said: Mapping[str, Any]) ->
     # What a decision does not say stays.
     now = {**stands, **changes}
     await tx.execute(CHANGE, *key, *now.values(), decision.topic == RETIRED, decision.position)
-    if "expectation" in said:
+    if standard_said:
         await tx.execute(STANDARD_TIMES, *key, *times)
         await tx.execute(FORGET_ANSWERS, *key)
         for answer in answers:
             await tx.execute(STANDARD_ANSWER, *key, *answer)
+    await tx.execute(END_DECLARATION, *key, decision.position)
+    await tx.execute(DECLARE, *key, decision.position, declared_at, standard_said)
+    if standard_said:
+        await tx.execute(DECLARE_ANSWERS, *key, decision.position)
 
 
 def _changes(said: Mapping[str, Any]) -> dict[str, Any]:

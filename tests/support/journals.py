@@ -1,6 +1,7 @@
 """A journal for the projection's tests: recorded events made by hand, and their projection in pages."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -39,6 +40,30 @@ def recorded_at_position(position: int) -> datetime:
 def journal_of(*events: pb.Event, tenant: str = "default") -> list[RecordedEvent]:
     """These events at positions 1, 2, 3 …"""
     return [recorded(each, number, tenant=tenant) for number, each in enumerate(events, start=1)]
+
+
+def declared(
+    position: int,
+    topic: str,
+    at: datetime,
+    said: Mapping[str, object],
+    *,
+    tenant: str = "default",
+    stream: bytes = b"1" * 16,
+) -> RecordedEvent:
+    """A decision of the catalogue, as the touchpoint service writes it."""
+    state = {"timestamp": {"_type_": "datetime_iso", "_data_": at.isoformat()}, **said}
+    recorded_at = Timestamp()
+    recorded_at.FromDatetime(recorded_at_position(position))
+    return RecordedEvent(
+        position=position,
+        tenant=tenant,
+        source="touchledger",
+        topic=topic,
+        event=json.dumps(state).encode(),
+        recorded_at=recorded_at,
+        stream_id=stream,
+    )
 
 
 async def project(

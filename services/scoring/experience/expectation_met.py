@@ -12,14 +12,14 @@ before the experience:
   exceeded when that took half of the promised time or less. It is pending until its moment has passed by the
   horizon, even when it is fulfilled already: to count the early ones alone would flatter.
 
-The basis `standard` is what the owner declares in the catalogue, as it says now: each answer about the whole
-on the standard's scale, and each measured wait, stands against it, and exceeds it when strictly better.
+The basis `standard` is what the owner declares in the catalogue: each answer about the whole on the
+standard's scale, and each measured wait, stands against the one that was in force when the experience began,
+and exceeds it when strictly better. What was experienced before any was declared stands against none.
 """
 
 from services.scoring.experience.figure import Figure
 from services.scoring.experience.score_columns import columns, selected
 from services.scoring.metric import Column, mean, share
-from services.scoring.metrics.csat_rescaled import RESCALED
 
 SCORES = {
     **share("met_share", "met", "compared", "Share of expectations that were met (Oliver 1980)"),
@@ -70,7 +70,7 @@ expectation_met = Figure(
         ),
         **columns(SCORES),
     },
-    evidence=f"""
+    evidence="""
 SELECT touchpoint, basis, met, exceeded, gap, perceived_points, false AS pending,
        ARRAY[expectation_position, answer_position] AS events
   FROM answered_expectation WHERE dimension IS NULL
@@ -85,17 +85,20 @@ SELECT touchpoint, 'standard',
        CASE WHEN higher_is_better THEN f.value > s.value ELSE f.value < s.value END,
        round(100 * CASE WHEN higher_is_better THEN f.value - s.value ELSE s.value - f.value END
                  / (scale_max - scale_min), 6),
-       f.points, false, ARRAY[f.event_position]
-  FROM (SELECT *, {RESCALED} AS points FROM known_feedback WHERE dimension IS NULL) AS f
-  JOIN dim_service_standard s USING (tenant, touchpoint, metric, scale_min, scale_max, higher_is_better)
- WHERE s.dimension = 'overall'
+       f.points, false, ARRAY[s.position, f.event_position]
+  FROM experienced_answer f
+  JOIN known_standard s USING (tenant, touchpoint, metric, scale_min, scale_max, higher_is_better)
+ WHERE f.dimension IS NULL AND s.dimension = 'overall' AND s.declared_at < f.experienced_at
+   AND (s.declared_until IS NULL OR s.declared_until >= f.experienced_at)
 UNION ALL
 SELECT touchpoint, 'standard', i.wait_seconds <= t.wait_seconds_max, i.wait_seconds < t.wait_seconds_max,
-       NULL, NULL, false, ARRAY[i.event_position]
-  FROM known_interaction i
-  JOIN dim_touchpoint t USING (tenant, touchpoint)
- WHERE i.wait_seconds IS NOT NULL AND t.wait_seconds_max IS NOT NULL
-""",  # noqa: S608  # literals of this package, as in the other figures
+       NULL, NULL, false, ARRAY[t.standard_position, i.event_position]
+  FROM (SELECT *, occurred_at - make_interval(secs => wait_seconds::double precision) AS began_at
+          FROM known_interaction WHERE wait_seconds IS NOT NULL) AS i
+  JOIN known_declaration t USING (tenant, touchpoint)
+ WHERE t.wait_seconds_max IS NOT NULL AND t.declared_at < i.began_at
+   AND (t.declared_until IS NULL OR t.declared_until >= i.began_at)
+""",
     sql=f"""
 SELECT *, {selected(SCORES)}
   FROM (SELECT touchpoint, basis,

@@ -150,10 +150,35 @@ SELECT f.*, coalesce(f.correlation_id, f.person) AS journey,
  WHERE metric IN ('csat', 'rating') AND dimension IS NULL
 """  # noqa: S608  # as above
 
+# What the catalogue declared of touchpoints. The time of one ends where a later one's begins: a service whose
+# clock is behind may decide later and seem to have done so earlier.
+DECLARATION = """
+SELECT d.*, min(d.declared_at) OVER (PARTITION BY d.touchpoint ORDER BY d.from_position
+                                     ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) AS declared_until
+  FROM touchpoint_declaration d CROSS JOIN moments m
+ WHERE d.tenant = {tenant} AND d.from_position <= {position} AND d.declared_at < m.occurred_before
+"""
+STANDARD = """
+SELECT s.*, d.declared_at, d.declared_until
+  FROM known_declaration d
+  JOIN standard_declaration s ON s.tenant = d.tenant AND s.touchpoint = d.touchpoint
+                             AND s.position = d.standard_position
+"""
+
+# Every answer, and when the experience was that it is about. OFFSET: it comes before joins with expectations.
+# Else the planner, who expects hardly any answers of them, looks up each one's on its own.
+EXPERIENCED_ANSWER = f"""
+SELECT f.*, {RESCALED} AS points, coalesce(i.occurred_at, f.occurred_at) AS experienced_at
+  FROM known_feedback f
+  LEFT JOIN about ON about.feedback_position = f.event_position
+  LEFT JOIN known_interaction i ON i.event_position = about.interaction_position
+OFFSET 0
+"""  # noqa: S608
+
 # Answers that an expectation of the same customer stands against, as derived/disconfirmation.py has it, and
 # with the interaction that the answer says it is about. Of several expectations the last one counts that was
 # stated before the experience.
-ANSWERED_EXPECTATION = f"""
+ANSWERED_EXPECTATION = """
 SELECT DISTINCT ON (a.event_position, a.signal_index)
        e.event_position AS expectation_position, a.event_position AS answer_position, a.occurred_at,
        a.touchpoint, e.basis, a.dimension, a.person, a.customer, a.points AS perceived_points,
@@ -161,14 +186,8 @@ SELECT DISTINCT ON (a.event_position, a.signal_index)
                  / (a.scale_max - a.scale_min), 6) AS gap,
        CASE WHEN a.higher_is_better THEN a.value >= e.value ELSE a.value <= e.value END AS met,
        CASE WHEN a.higher_is_better THEN a.value > e.value ELSE a.value < e.value END AS exceeded
-  -- OFFSET, twice: when the experience was, and who a person is, come before the join. Else the planner, who
-  -- expects hardly any answers of it, looks up each one's on its own, or joins all with all.
-  FROM (SELECT f.*, {RESCALED} AS points, coalesce(i.occurred_at, f.occurred_at) AS experienced_at
-          FROM known_feedback f
-          LEFT JOIN about ON about.feedback_position = f.event_position
-          LEFT JOIN known_interaction i ON i.event_position = about.interaction_position
-         WHERE f.person IS NOT NULL
-        OFFSET 0) AS a
+  FROM experienced_answer AS a
+  -- OFFSET: who a person is comes before the join, too. Else the planner joins all with all.
   JOIN (SELECT * FROM known_expectation OFFSET 0) AS e
                            ON e.person = a.person AND e.touchpoint = a.touchpoint AND e.metric = a.metric
                           AND e.dimension IS NOT DISTINCT FROM a.dimension
@@ -177,7 +196,7 @@ SELECT DISTINCT ON (a.event_position, a.signal_index)
                           AND (e.correlation_id IS NULL OR e.correlation_id = a.correlation_id)
                           AND e.occurred_at < a.experienced_at
  ORDER BY a.event_position, a.signal_index, e.occurred_at DESC, e.event_position DESC
-"""  # noqa: S608
+"""
 
 # What a customer was told to expect by a moment, and what fulfilled it: the person's first interaction at the
 # touchpoint from then on that served its purpose, remedy, or closing that was not refused, on the same
@@ -203,7 +222,7 @@ SELECT DISTINCT ON (e.event_position)
 """
 
 # Touchpoints of which there is anything to tell: where customers were met, asked (or not) or heard, and those
-# that the catalogue defines, as it says now.
+# that the catalogue defines.
 KNOWN_TOUCHPOINT = """
 SELECT touchpoint FROM known_interaction
 UNION
@@ -211,8 +230,7 @@ SELECT touchpoint FROM known_feedback_request
 UNION
 SELECT touchpoint FROM known_feedback
 UNION
-SELECT touchpoint FROM dim_touchpoint
- WHERE tenant = {tenant} AND first_position <= {position} AND definition_position IS NOT NULL AND NOT retired
+SELECT touchpoint FROM known_declaration WHERE declared_until IS NULL AND NOT retired
 """
 
 # What was paid, or went back (below 0), in the 365 days before the horizon.
@@ -365,6 +383,12 @@ KNOWN: dict[str, str] = {
     # touchpoint, person, since, remedied, and the positions of the failure (or score), of what followed it
     # and of decisions.
     "open_recovery_item": OPEN_RECOVERY,
+    # touchpoint_declaration, with declared_until: NULL for the last of a touchpoint.
+    "known_declaration": DECLARATION,
+    # standard_declaration, with declared_at and declared_until: join on the time of an experience.
+    "known_standard": STANDARD,
+    # known_feedback, with points and experienced_at.
+    "experienced_answer": EXPERIENCED_ANSWER,
     # expectation_position, answer_position, gap, perceived_points, met, exceeded: of every dimension; the
     # whole is dimension NULL.
     "answered_expectation": ANSWERED_EXPECTATION,

@@ -4,7 +4,7 @@ One case for each failure that is open at the horizon, and for each open recover
 without one, such as for a low score. Where a failure has a recovery case, the case says whether it is open
 (until it is closed, and again once it is reopened); else a failure is open until the event that closes its
 recovery, found as in recovery. It is overdue where it was not put right (no remedy since it was opened or
-reopened) within the time that the touchpoint's standard allows, as the catalogue says now, or 72 hours
+reopened) within the time that the touchpoint's standard allows, as the catalogue has it, or 72 hours
 where it says nothing; the case of a low score counts from the score on. GetFigureEvents lists the open
 ones.
 """
@@ -31,7 +31,7 @@ open_recovery = Figure(
         ),
         "allowed_hours": Column(
             "numeric",
-            "Hours until it must be put right, by the catalogue as it stands; 72 where it says nothing.",
+            "Hours until it must be put right, by the catalogue; 72 where it says nothing.",
         ),
     },
     evidence=f"""
@@ -42,7 +42,7 @@ SELECT item.touchpoint, item.since, item.remedied,
        item.positions AS events
   FROM open_recovery_item AS item
  CROSS JOIN moments m
-  LEFT JOIN dim_touchpoint t ON t.tenant = {{tenant}} AND t.touchpoint = item.touchpoint
+  LEFT JOIN known_declaration t ON t.touchpoint = item.touchpoint AND t.declared_until IS NULL
 """,  # noqa: S608  # a literal of this module
     sql=f"""
 WITH failed AS (
@@ -50,8 +50,8 @@ WITH failed AS (
 )
 SELECT f.touchpoint, count(i.events) AS open, count(*) FILTER (WHERE i.remedied) AS remedied,
        count(*) FILTER (WHERE i.overdue) AS overdue, min(i.since) AS oldest_at,
-       (SELECT coalesce(max(resolve_seconds_max), {RESOLVE_SECONDS}) FROM dim_touchpoint t
-         WHERE t.tenant = {{tenant}} AND t.touchpoint = f.touchpoint) / 3600 AS allowed_hours
+       (SELECT coalesce(max(resolve_seconds_max), {RESOLVE_SECONDS}) FROM known_declaration t
+         WHERE t.touchpoint = f.touchpoint AND t.declared_until IS NULL) / 3600 AS allowed_hours
   FROM failed f
   LEFT JOIN evidence i USING (touchpoint)
  GROUP BY f.touchpoint

@@ -345,6 +345,70 @@ COMMENT ON COLUMN case_decision.result IS 'accepted, refused or no_answer; only 
 COMMENT ON COLUMN case_decision.reason IS 'Why it was closed or reopened, a word; only where it was said.';
 COMMENT ON COLUMN case_decision.of_event IS 'Whether an event asked for it; else people decided it.';
 
+-- What the catalogue declared, each decision with all that stood after it: dim_touchpoint and
+-- dim_service_standard are the last of each. Decisions are never amended: one is known from its position on.
+CREATE TABLE touchpoint_declaration (
+    tenant              text        NOT NULL,
+    touchpoint          text        NOT NULL,
+    from_position       bigint      NOT NULL,
+    to_position         bigint,
+    declared_at         timestamptz NOT NULL,
+    owner               text,
+    stage               text,
+    channel             text,
+    weight              numeric(21, 6),
+    wait_seconds_max    numeric(16, 6),
+    answer_seconds_max  numeric(16, 6),
+    resolve_seconds_max numeric(16, 6),
+    standard_position   bigint,
+    retired             boolean     NOT NULL,
+    CONSTRAINT touchpoint_declaration_pkey PRIMARY KEY (tenant, touchpoint, from_position),
+    CONSTRAINT touchpoint_declaration_event_fkey FOREIGN KEY (tenant, from_position)
+        REFERENCES event (tenant, position) NOT ENFORCED,
+    CONSTRAINT touchpoint_declaration_touchpoint_fkey FOREIGN KEY (tenant, touchpoint)
+        REFERENCES dim_touchpoint (tenant, touchpoint) NOT ENFORCED
+);
+COMMENT ON TABLE touchpoint_declaration IS 'What the catalogue declared of touchpoints, and until when it stood: a row for each decision.';
+COMMENT ON COLUMN touchpoint_declaration.tenant IS 'Who it belongs to.';
+COMMENT ON COLUMN touchpoint_declaration.touchpoint IS 'The touchpoint.';
+COMMENT ON COLUMN touchpoint_declaration.from_position IS 'Position of the decision.';
+COMMENT ON COLUMN touchpoint_declaration.to_position IS 'Position of the next decision about it, from which on it does not stand; NULL while it does.';
+COMMENT ON COLUMN touchpoint_declaration.declared_at IS 'When, on the clock of the service that decides.';
+COMMENT ON COLUMN touchpoint_declaration.owner IS 'Who answers for it.';
+COMMENT ON COLUMN touchpoint_declaration.stage IS 'Where on the journey it is.';
+COMMENT ON COLUMN touchpoint_declaration.channel IS 'Through what.';
+COMMENT ON COLUMN touchpoint_declaration.weight IS 'How much it counts among all touchpoints.';
+COMMENT ON COLUMN touchpoint_declaration.wait_seconds_max IS 'Longest wait that the standard allows.';
+COMMENT ON COLUMN touchpoint_declaration.answer_seconds_max IS 'Longest time to an answer that the standard allows.';
+COMMENT ON COLUMN touchpoint_declaration.resolve_seconds_max IS 'Longest time to a resolution that the standard allows.';
+COMMENT ON COLUMN touchpoint_declaration.standard_position IS 'Position of the decision that said which standard there is, or that there is none; NULL while none did.';
+COMMENT ON COLUMN touchpoint_declaration.retired IS 'The catalogue has retired it.';
+
+CREATE TABLE standard_declaration (
+    tenant           text           NOT NULL,
+    touchpoint       text           NOT NULL,
+    position         bigint         NOT NULL,
+    metric           text           NOT NULL,
+    dimension        text           NOT NULL,
+    value            numeric(21, 6) NOT NULL,
+    scale_min        numeric(21, 6) NOT NULL,
+    scale_max        numeric(21, 6) NOT NULL,
+    higher_is_better boolean        NOT NULL,
+    CONSTRAINT standard_declaration_pkey PRIMARY KEY (tenant, touchpoint, position, metric, dimension),
+    CONSTRAINT standard_declaration_touchpoint_fkey FOREIGN KEY (tenant, touchpoint, position)
+        REFERENCES touchpoint_declaration (tenant, touchpoint, from_position) NOT ENFORCED
+);
+COMMENT ON TABLE standard_declaration IS 'The mean answers of each standard that was ever declared: it is that of the declarations with its position as standard_position.';
+COMMENT ON COLUMN standard_declaration.tenant IS 'Who it belongs to.';
+COMMENT ON COLUMN standard_declaration.touchpoint IS 'The touchpoint.';
+COMMENT ON COLUMN standard_declaration.position IS 'Position of the decision that declared it.';
+COMMENT ON COLUMN standard_declaration.metric IS 'csat, nps, ces, rating, thumbs, sentiment, comparison or premium.';
+COMMENT ON COLUMN standard_declaration.dimension IS 'What is judged; overall is the whole.';
+COMMENT ON COLUMN standard_declaration.value IS 'The mean answer, exact, on its own scale.';
+COMMENT ON COLUMN standard_declaration.scale_min IS 'The scale''s lowest answer.';
+COMMENT ON COLUMN standard_declaration.scale_max IS 'The scale''s highest answer.';
+COMMENT ON COLUMN standard_declaration.higher_is_better IS 'Which end of the scale is good.';
+
 -- Facts. An event's fact is known from from_position (its own position, or that of the correction that says
 -- it) up to, not including, to_position (that of the amendment that ended it). The facts as known at position
 -- P are those with from_position <= P and (to_position IS NULL OR to_position > P). Table fact is only here for

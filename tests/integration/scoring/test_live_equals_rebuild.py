@@ -1,7 +1,8 @@
 """Live state equals a rebuild, row for row, whatever came, however it was paged and wherever it restarted.
 
 Hypothesis makes the story: events of a few customers, members of staff and tenants, many of them amended,
-some before they come, some that can't be stored; and how two projections cut it into pages.
+some before they come, some that can't be stored, and decisions of the catalogue; and how two projections
+cut it into pages.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
@@ -18,6 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.chassis.postgres import Pool
+from services.scoring.definitions import REGISTERED, RETIRED
+from services.scoring.facts import DEFINITIONS
 from services.scoring.lease import Lease
 from services.scoring.models import LIVE, NEXT, Model
 from services.scoring.projections import Compared, Comparison, Projections
@@ -25,7 +28,7 @@ from services.scoring.projector import Projector
 from services.scoring.scoreboard import Scoreboard
 from services.scoring.source import Page, Source
 from tests.support.events import csat, event, nps
-from tests.support.journals import JOURNAL_ID, recorded
+from tests.support.journals import JOURNAL_ID, declared, recorded, recorded_at_position
 from touchledger.v1 import events_pb2 as pb
 from touchledger.v1.journal_pb2 import RecordedEvent
 
@@ -51,6 +54,8 @@ staged = st.fixed_dictionaries(
         "service_mode": few(["SERVICE_MODE_SELF", "SERVICE_MODE_ASSISTED"]),
     }
 )
+STANDARD = {"metric": "METRIC_CSAT", "value": "4", "scale_min": "1", "scale_max": "5"}
+STANDARD |= {"direction": "DIRECTION_HIGHER_IS_BETTER"}
 signals = st.lists(
     st.one_of(
         st.integers(1, 5).map(lambda value: csat(str(value))),
@@ -166,9 +171,21 @@ def amendment(draw: st.DrawFn, event_id: str, of: Sent) -> Sent:
 SELDOM = [False] * 7 + [True]
 
 
+# Of one touchpoint; what comes before its registration is about nothing that is known.
+decided = st.lists(
+    st.tuples(
+        few([REGISTERED, REGISTERED, RETIRED, f"{DEFINITIONS}expectation_changed.v1"]),
+        st.integers(0, 3),
+        few([{}, {"expectation": {"wait_within": "60s", "answers": [STANDARD]}}]),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
 @st.composite
 def journals(draw: st.DrawFn) -> list[RecordedEvent]:
-    """Events and about as many amendments of them, in any order."""
+    """Events, about as many amendments of them and some decisions of the catalogue, in any order."""
     events = [published(draw, f"event {number}") for number in range(draw(st.integers(3, 14)))]
     amendments = [
         amendment(draw, f"amendment {number}", draw(few(events)))
@@ -178,6 +195,13 @@ def journals(draw: st.DrawFn) -> list[RecordedEvent]:
         recorded(each.event, position, tenant=each.publisher[0], source=each.publisher[1])
         for position, each in enumerate(draw(st.permutations(events + amendments)), start=1)
     ]
+    for topic, day, said in draw(decided):
+        at = datetime(2026, 9, 1 + day, tzinfo=UTC)
+        decision = declared(0, topic, at, {"touchpoint": "store.checkout", **said}, tenant="one")
+        journal.insert(draw(st.integers(0, len(journal))), decision)
+    for position, each in enumerate(journal, start=1):
+        each.position = position
+        each.recorded_at.FromDatetime(recorded_at_position(position))
     for unreadable in draw(st.sets(st.integers(0, len(journal) - 1), max_size=1)):
         journal[unreadable].event = b"\xff\xff"
     return journal

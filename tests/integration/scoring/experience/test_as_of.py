@@ -1,11 +1,12 @@
 """Every figure is exact as of any position: asked for later, it is what was shown then, bit for bit.
 
-And the same after a rebuild, however the journal is cut into pages, whatever was corrected, retracted, merged
-and parted meanwhile.
+And the same after a rebuild, however the journal is cut into pages, whatever was corrected, retracted,
+merged, parted and declared meanwhile.
 """
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
@@ -13,19 +14,48 @@ import asyncpg
 import pytest
 
 from services.cli.simulator import quarter
+from services.scoring.definitions import REGISTERED, RETIRED
 from services.scoring.experience import FIGURES
 from services.scoring.experience.figure import Figure, rows
 from services.scoring.scoreboard import Scoreboard
 from tests.conftest import SEARCH_PATH
 from tests.support.fact_tables import FactTables, fact_tables
-from tests.support.journals import journal_of, project
+from tests.support.journals import declared, journal_of, project, recorded_at_position
 from touchledger.v1 import events_pb2 as pb
 from touchledger.v1.journal_pb2 import RecordedEvent
 
 Row = dict[str, Any]
 CUSTOMERS = 80
 AMENDED = 150
+CHANGED = "touchledger.touchpoint_definition.expectation_changed.v1"
 CORRECTED = {each.name for each in pb.Correction.DESCRIPTOR.oneofs_by_name["body"].fields}
+
+
+# Of some of the quarter's touchpoints, and of one where nothing happens.
+DECLARED_AT = ("store.checkout", "call.billing", "call.support", "web.nowhere")
+# As often as that all of a journal's parts have some.
+DECLARATIONS = 24
+
+
+def declarations() -> list[RecordedEvent]:
+    """Of each touchpoint its registration, other standards, its end: before the quarter and in it."""
+    dice = Random(8)  # as below
+    made = []
+    for number in range(DECLARATIONS):
+        turn, of = divmod(number, len(DECLARED_AT))
+        topic = REGISTERED if not turn else RETIRED if turn % 3 == 2 else CHANGED
+        answer = {"metric": "METRIC_CSAT", "value": str(dice.randint(2, 5)), "scale_min": "1"}
+        answer |= {"scale_max": "5", "direction": "DIRECTION_HIGHER_IS_BETTER"}
+        standard = {
+            "answers": [answer],
+            "wait_within": f"{dice.randint(30, 300)}s",
+            "resolve_within": f"{1000 * dice.randint(1, 2000)}s",
+        }
+        said: dict[str, object] = {"touchpoint": DECLARED_AT[of]} if topic == REGISTERED else {}
+        said |= {} if topic == RETIRED else {"expectation": standard}
+        at = datetime(2026, 6, 20, tzinfo=UTC) + timedelta(days=dice.randint(0, 15) + 10 * turn)
+        made.append(declared(1, topic, at, said, stream=bytes([of]) * 16))
+    return made
 
 
 def history() -> list[pb.Event]:
@@ -85,9 +115,12 @@ async def fill(url: str, journal: Sequence[RecordedEvent], *, page_events: int) 
 @pytest.fixture(scope="module")
 def journal() -> list[RecordedEvent]:
     recorded = journal_of(*history())
-    for each in recorded:
+    for number, each in enumerate(declarations(), start=1):
+        recorded.insert(number * len(recorded) // (DECLARATIONS + 1), each)
+    for position, each in enumerate(recorded, start=1):
+        each.position = position
         # After the quarter, so that windows are over.
-        each.recorded_at.seconds += 60 * 86_400
+        each.recorded_at.FromDatetime(recorded_at_position(position) + timedelta(days=60))
     return recorded
 
 

@@ -1,17 +1,21 @@
 """Expectation and experience: missed, just met, exceeded, by what the expectation rests on."""
 
-import json
+from datetime import UTC, datetime
+
+import pytest
 
 from services.chassis.postgres import Pool
 from services.scoring.definitions import REGISTERED
 from services.scoring.scoreboard import Scoreboard
 from tests.support.events import csat, event, feedback
 from tests.support.experience import Figures, Row
-from tests.support.journals import journal_of, project, recorded_at_position
+from tests.support.journals import declared, journal_of, project, recorded
 from touchledger.v1 import events_pb2 as events
 from touchledger.v1.journal_pb2 import RecordedEvent
 
 FIGURE = "expectation_met"
+CHANGED = "touchledger.touchpoint_definition.expectation_changed.v1"
+OWNER_CHANGED = "touchledger.touchpoint_definition.owner_changed.v1"
 
 
 def at(hour: int, day: int = 3) -> str:
@@ -29,10 +33,32 @@ def meets(event_id: str, hour: int, outcome: str = "COMPLETED", **fields: object
     return event(interaction=body, **(given | fields))
 
 
+def waits(event_id: str, hour: int, seconds: int) -> events.Event:
+    return event(interaction={"wait": f"{seconds}s"}, event_id=event_id, occurred_at=at(hour))
+
+
 def says(event_id: str, hour: int, *signals: dict[str, str], **fields: object) -> events.Event:
     return feedback(
         *signals, **({"event_id": event_id, "customer": "ann", "occurred_at": at(hour)} | fields)
     )
+
+
+def expected(value: str, wait: str = "60s") -> dict[str, object]:
+    """A standard: an answer about the whole, and a wait."""
+    answer = {"metric": "METRIC_CSAT", "value": value, "scale_min": "1", "scale_max": "5"}
+    return {
+        "wait_within": wait,
+        "answers": [answer | {"direction": "DIRECTION_HIGHER_IS_BETTER"}],
+    }
+
+
+def registered(position: int, hour: int, value: str = "4") -> RecordedEvent:
+    said = {"touchpoint": "store.checkout", "expectation": expected(value)}
+    return declared(position, REGISTERED, july(hour), said)
+
+
+def july(hour: int) -> datetime:
+    return datetime(2026, 7, 3, hour, tzinfo=UTC)
 
 
 def counts(row: Row) -> tuple[str, ...]:
@@ -139,33 +165,76 @@ async def test_a_moment_that_is_promised_is_of_one_journey_and_follows_correctio
 async def test_the_owners_standard_is_held_against_answers_and_waits(
     figures: Figures, scoring_pool: Pool
 ) -> None:
-    said = {
-        "touchpoint": "store.checkout",
-        "expectation": {
-            "wait_within": "60s",
-            "answers": [
-                {"metric": "METRIC_CSAT", "value": "4", "scale_min": "1", "scale_max": "5"}
-                | {"direction": "DIRECTION_HIGHER_IS_BETTER"}
-            ],
-        },
-    }
-    decision = RecordedEvent(
-        position=6,
-        tenant="default",
-        source="touchledger",
-        topic=REGISTERED,
-        event=json.dumps(said).encode(),
-        stream_id=b"1" * 16,
-    )
-    decision.recorded_at.FromDatetime(recorded_at_position(6))
     told = journal_of(
         *(event(interaction={"wait": f"{wait}s"}, event_id=f"{wait}") for wait in (59, 60, 61)),
         says("answer", 10, csat("5"), customer=""),
         # Of another scale.
         says("stars", 11, csat("9", scale_max="10"), customer=""),
     )
-    await project(Scoreboard(scoring_pool), [*told, decision])
+    before = datetime(2026, 1, 1, tzinfo=UTC)
+    said = {"touchpoint": "store.checkout", "expectation": expected("4")}
+    await project(Scoreboard(scoring_pool), [*told, declared(6, REGISTERED, before, said)])
     [row] = await figures.rows(FIGURE)
     assert "standard" == row["basis"]
     assert ("4", "3", "2", "1", "0") == counts(row)
     assert ("1", "25.0") == (row["answers_compared"], row["gap_mean"])
+    assert {"59", "60", "61", "answer", "decision at 6"} == set(await figures.events(FIGURE))
+
+
+async def test_a_standard_counts_for_what_began_after_it_was_declared_alone(
+    figures: Figures, scoring_pool: Pool
+) -> None:
+    await project(
+        Scoreboard(scoring_pool),
+        [
+            *journal_of(
+                says("early", 8, csat("5"), customer=""),
+                # Said later of a visit before, and a customer who was waiting already.
+                meets("visit", 9),
+                says("of the visit", 11, csat("5")),
+                waits("waiting", 12, 7201),
+                waits("at that moment", 10, 0),
+            ),
+            registered(6, hour=10),
+        ],
+    )
+    assert [] == await figures.rows(FIGURE)
+    late = [
+        recorded(says("late", 13, csat("3"), customer=""), 7),
+        recorded(waits("soon", 14, 30), 8),
+    ]
+    await project(Scoreboard(scoring_pool), late)
+    [row] = await figures.rows(FIGURE)
+    assert ("2", "1", "1", "0", "0") == counts(row)
+    assert {"decision at 6", "late", "soon"} == set(await figures.events(FIGURE))
+
+
+@pytest.mark.parametrize("page_events", [1, 1000])
+async def test_what_is_experienced_stands_against_the_standard_that_was_in_force_then(
+    figures: Figures, scoring_pool: Pool, page_events: int
+) -> None:
+    journal = [
+        registered(1, hour=8, value="2"),
+        recorded(says("first", 9, csat("3"), customer=""), 2),
+        recorded(says("second", 11, csat("3"), customer=""), 3),
+        declared(4, CHANGED, july(10), {"expectation": expected("4")}),
+        # Another owner leaves the standard as it was.
+        declared(5, OWNER_CHANGED, july(12), {"owner": "Geschäft"}),
+        recorded(says("third", 13, csat("3"), customer=""), 6),
+        # By a clock that is behind: it holds from then on in place of all that was decided before it.
+        declared(7, CHANGED, july(9), {"expectation": {}}),
+    ]
+    await project(Scoreboard(scoring_pool), journal, page_events=page_events)
+
+    async def told(position: int) -> list[tuple[str, ...]]:
+        rows = await figures.rows(FIGURE, as_of_position={"number": str(position)})
+        return [(row["compared"], row["met"]) for row in rows]
+
+    # Two answers stand against 2; then the second of them against 4, which a rebuild says, too.
+    assert [("2", "2")] == await told(3)
+    assert [("2", "1")] == await told(4)
+    assert [("2", "1")] == await told(5)
+    assert [("3", "1")] == await told(6)
+    assert [("1", "1")] == await told(7)
+    behind = await figures.events(FIGURE, as_of_position={"number": "6"})
+    assert {"first", "second", "third", "decision at 1", "decision at 4"} == set(behind)

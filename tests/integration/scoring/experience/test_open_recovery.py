@@ -4,12 +4,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from services.chassis.postgres import Pool
+from services.scoring.definitions import REGISTERED
+from services.scoring.scoreboard import Scoreboard
 from services.touchpoint.decisions.decided import Command
 from services.touchpoint.decisions.decisions import stream_id
 from services.touchpoint.decisions.recovery_case import RecoveryCase
 from tests.support.events import csat, event
 from tests.support.experience import Figures, Row
+from tests.support.journals import declared, project
 from touchledger.v1 import events_pb2 as events
+from touchledger.v1.journal_pb2 import RecordedEvent
 
 # All of it before the journal's first event is recorded.
 START = datetime(2026, 7, 1, 8, tzinfo=UTC)
@@ -135,16 +139,24 @@ async def test_a_decision_behind_a_figure_is_told_with_its_case_and_its_own_time
     ]
 
 
-async def test_the_touchpoint_s_own_standard_says_how_long_it_may_take(
+async def test_the_touchpoint_s_own_standard_says_how_long_it_may_take_as_of_its_position(
     figures: Figures, scoring_pool: Pool
 ) -> None:
+    def allowed(position: int, seconds: int, topic: str) -> RecordedEvent:
+        standard = {"resolve_within": f"{seconds}s"}
+        said = {"touchpoint": "web.shop", "expectation": standard}
+        return declared(position, topic, START, said)
+
     await figures.know(failed("a"), failed("b", touchpoint="web.shop"), today(2))
-    await scoring_pool.execute(
-        "UPDATE dim_touchpoint SET resolve_seconds_max = 3600 WHERE touchpoint = 'web.shop'"
-    )
-    rows = {row["touchpoint"]: row for row in await figures.rows("open_recovery")}
-    assert ("0", "72") == (
-        rows["store.checkout"]["overdue"],
-        rows["store.checkout"]["allowed_hours"],
-    )
-    assert ("1", "1") == (rows["web.shop"]["overdue"], rows["web.shop"]["allowed_hours"])
+    changed = REGISTERED.replace("registered", "expectation_changed")
+    declarations = [allowed(4, 3600, REGISTERED), allowed(5, 31_536_000, changed)]
+    await project(Scoreboard(scoring_pool), declarations)
+
+    async def told(position: int) -> dict[str, tuple[str, str]]:
+        rows = await figures.rows("open_recovery", as_of_position={"number": str(position)})
+        return {row["touchpoint"]: (row["overdue"], row["allowed_hours"]) for row in rows}
+
+    other = {"store.checkout": ("0", "72")}
+    assert other | {"web.shop": ("0", "72")} == await told(3)
+    assert other | {"web.shop": ("1", "1")} == await told(4)
+    assert other | {"web.shop": ("0", "8760")} == await told(5)

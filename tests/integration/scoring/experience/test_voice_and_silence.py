@@ -1,15 +1,14 @@
 """Complaints and compliments per thousand interactions, and silence told as silence."""
 
-import json
+from datetime import UTC, datetime
 
 from services.chassis.postgres import Pool
-from services.scoring.definitions import REGISTERED
+from services.scoring.definitions import REGISTERED, RETIRED
 from services.scoring.scoreboard import Scoreboard
 from tests.support.events import event
 from tests.support.experience import Figures
-from tests.support.journals import project, recorded_at_position
+from tests.support.journals import declared, project, recorded
 from touchledger.v1 import events_pb2 as events
-from touchledger.v1.journal_pb2 import RecordedEvent
 
 FIGURE = "voice_and_silence"
 
@@ -59,18 +58,28 @@ async def test_words_where_nobody_was_met_have_no_rate(figures: Figures) -> None
 async def test_a_touchpoint_of_the_catalogue_is_told_before_anything_happens_there(
     figures: Figures, scoring_pool: Pool
 ) -> None:
-    decision = RecordedEvent(
-        position=1,
-        tenant="default",
-        source="touchledger",
-        topic=REGISTERED,
-        event=json.dumps({"touchpoint": "web.chat"}).encode(),
-        stream_id=b"1" * 16,
-    )
-    decision.recorded_at.FromDatetime(recorded_at_position(1))
-    await project(Scoreboard(scoring_pool), [decision])
+    at = datetime(2026, 7, 1, tzinfo=UTC)
+    journal = [declared(1, REGISTERED, at, {"touchpoint": "web.chat"})]
+    await project(Scoreboard(scoring_pool), journal)
     [row] = await figures.rows(FIGURE)
     assert ("web.chat", "0", "true") == (row["touchpoint"], row["interactions"], row["silent"])
+
+
+async def test_a_touchpoint_is_told_as_of_the_positions_at_which_the_catalogue_had_it(
+    figures: Figures, scoring_pool: Pool
+) -> None:
+    at = datetime(2026, 7, 1, tzinfo=UTC)
+    registered = declared(2, REGISTERED, at, {"touchpoint": "web.chat"})
+    retired = declared(3, RETIRED, at, {"reason": "quiet"})
+    visit = recorded(visits("store.checkout", 1)[0], 1)
+    await project(Scoreboard(scoring_pool), [visit, registered, retired])
+
+    async def told(**asked: object) -> list[str]:
+        return [row["touchpoint"] for row in await figures.rows(FIGURE, **asked)]
+
+    checkout, chat = "store.checkout", "web.chat"
+    as_of = [await told(as_of_position={"number": str(position)}) for position in (1, 2, 3)]
+    assert [[checkout], [checkout, chat], [checkout]] == as_of
 
 
 async def test_a_complaint_that_is_corrected_to_a_comment_counts_as_one(figures: Figures) -> None:
