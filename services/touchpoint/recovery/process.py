@@ -355,14 +355,19 @@ def _skip(step: str, position: int, error: Exception) -> None:
 
 
 def _passes(error: Exception) -> bool:
-    """Whether it may go well later: the database is away or had to choose between two transactions, or
-    another step has ended this one. A ValueError of asyncpg is about an argument.
+    """Whether it may go well later: the database is away, chose between two transactions, or has ended this
+    one for another step. A ValueError of asyncpg is about an argument.
     """
     if isinstance(error, ServiceError):
         return error.retryable
     return isinstance(
         error,
-        (*DATABASE_AWAY, asyncpg.TransactionRollbackError, asyncpg.ReadOnlySQLTransactionError),
+        (
+            *DATABASE_AWAY,
+            asyncpg.TransactionRollbackError,
+            asyncpg.ReadOnlySQLTransactionError,
+            asyncpg.InFailedSQLTransactionError,
+        ),
     ) and not isinstance(error, ValueError)
 
 
