@@ -60,9 +60,9 @@ def _server_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         return
     prefix = "touchledger-tests-"
     for left in MEMORY.glob(f"{prefix}*"):
-        # Of a run that was killed.
+        # Of a run that was killed. Others may be removing it, too.
         if not psutil.pid_exists(int(left.name.removeprefix(prefix))):
-            shutil.rmtree(left)
+            shutil.rmtree(left, ignore_errors=True)
     folder = MEMORY / f"{prefix}{os.getpid()}"
     folder.mkdir(mode=0o700)
     try:
