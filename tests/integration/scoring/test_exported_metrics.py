@@ -39,8 +39,8 @@ class Collector(metrics_service_pb2_grpc.MetricsServiceServicer):
                 ):
                     for point in metric.gauge.data_points:
                         told = {a.key: a.value.string_value for a in point.attributes}
-                        assert {"projection": "live"} == told
-                        self.values[metric.name] = point.as_double or point.as_int
+                        if {"projection": "live"} == told:
+                            self.values[metric.name] = point.as_double or point.as_int
                     for histogram in metric.histogram.data_points:
                         self.values[metric.name] = histogram.sum
             self._came.notify_all()

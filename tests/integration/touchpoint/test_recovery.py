@@ -571,7 +571,7 @@ async def test_a_case_closed_by_hand_is_left_to_people(shop: Shop) -> None:
 BEFORE = """
 ALTER TABLE journal.decision_streams DROP COLUMN customer, DROP COLUMN correlation_id,
     DROP COLUMN failure_source, DROP COLUMN failure_event_id;
-DROP TABLE journal.recovery_progress, journal.recovery_retraction;
+DROP TABLE journal.recovery_progress, journal.recovery_retraction, journal.restored;
 DELETE FROM public.schema_migration WHERE number >= 5;
 """
 

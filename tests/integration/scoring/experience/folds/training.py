@@ -14,7 +14,7 @@ Member = tuple[str, str]
 
 
 def fold(events: Sequence[Told], horizon: datetime) -> list[dict[str, Any]]:
-    group = group_of(events)
+    group, jobs = group_of(events), jobs_of(events)
     first = defaultdict[str, dict[Member, Told]](dict)
     for each in sorted(events, key=lambda each: each.order):
         if (
@@ -33,8 +33,8 @@ def fold(events: Sequence[Told], horizon: datetime) -> list[dict[str, Any]]:
             teams = {group(t) for t in over.values()} - {"unspecified"}
             controls = {
                 who: median
-                for who in jobs_of(events)
-                if who not in trainings and team_at(events, who, median) in teams
+                for who in jobs
+                if who not in trainings and team_at(jobs[who], median) in teams
             }
         cells = answers(events, "trained", moments) | answers(events, "controls", controls)
         rows.append(
@@ -53,8 +53,8 @@ def member(each: Told) -> Member:
     return each.source, each.envelope.staff
 
 
-def team_at(events: Sequence[Told], who: Member, at: datetime) -> str:
-    held = [profile.group for since, profile in jobs_of(events)[who] if since <= at]
+def team_at(jobs: Sequence[tuple[datetime, Any]], at: datetime) -> str:
+    held = [profile.group for since, profile in jobs if since <= at]
     return (held[-1] if held else "") or "unspecified"
 
 
