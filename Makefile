@@ -29,7 +29,8 @@ run: $(VENV)/run  ## Start everything without sample data
 # Services are started by the hundred: those that may not keep what they compile would do it each time.
 test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/dev $(VENV)/node  ## Run the test suite
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder \
+	  --ignore tests/acceptance/test_restore.py $(ARGS)
 
 test/bi: $(VENV)/bi  ## Ask schema bi with real BI clients: SQLAlchemy, pandas, DuckDB, ODBC, JDBC, dbt
 	$(BIN)/python -m pytest tests/bi $(ARGS)
@@ -55,6 +56,7 @@ torture: $(VENV)/dev  ## Kill PostgreSQL and services under load, check what was
 	$(BIN)/python -m tests.torture $(ARGS)
 
 drill: $(VENV)/dev  ## Back up, kill and lose a system, restore it to a moment, time it: ARGS="--events 1000000"
+	$(BIN)/python -m pytest tests/acceptance/test_restore.py
 	@$(BIN)/python -m tests.drill $(ARGS)
 
 # The release before, out of the history of this clone: its code beside ours on one database.

@@ -102,6 +102,9 @@ class Replica:
             while True:
                 try:
                     _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+                except ConnectionResetError:
+                    # It stood in line when listening ended.
+                    continue
                 except ConnectionRefusedError:
                     return
                 writer.close()
