@@ -64,6 +64,9 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer):
             assert span, sorted({f"{service}: {span.name}" for service, span in self.spans})
         return span
 
+    def wait_for_parent(self, child: trace_pb2.Span) -> trace_pb2.Span:
+        return self.wait_for(lambda _, span: span.span_id == child.parent_span_id)
+
 
 @pytest.fixture
 def collector() -> Iterator[tuple[Collector, int]]:
@@ -189,13 +192,15 @@ def assert_a_stream_and_each_of_its_requests_are_traced(stack: Stack, spans: Col
 
 def assert_what_is_done_for_nobody_in_particular_makes_no_spans(spans: Collector) -> None:
     """The journal is looked at each 0.1 s, readiness each second, the lease each second."""
-    names = {span.span_id: span.name for _, span in spans.spans}
-    found = {(names.get(span.parent_span_id), span.name) for _, span in spans.spans}
     looks = {"touchpoint.journal.HEAD", "scoring.lease.RENEW"}
-    assert {(parent, name) for parent, name in found if name in looks} <= {
-        ("project page", "scoring.lease.RENEW")
-    }
-    assert not any(name.startswith("grpc.health") for _, name in found)
+    for _, look in [(service, span) for service, span in spans.spans if span.name in looks]:
+        assert look.parent_span_id, look.name
+        # A page is told of after what it asked for.
+        assert (spans.wait_for_parent(look).name, look.name) == (
+            "project page",
+            "scoring.lease.RENEW",
+        )
+    assert not any(span.name.startswith("grpc.health") for _, span in spans.spans)
 
 
 def assert_a_publish_over_http_is_traced(stack: Stack, spans: Collector) -> None:
