@@ -9,6 +9,7 @@ from services.cli.backup import backup
 from services.cli.bi import app as bi
 from services.cli.bridge import bridge
 from services.cli.case import app as case
+from services.cli.cluster import app as cluster
 from services.cli.demo import demo
 from services.cli.journey import journey
 from services.cli.key import app as key
@@ -57,6 +58,7 @@ for command in (
 app.add_typer(alert)
 app.add_typer(bi)
 app.add_typer(case)
+app.add_typer(cluster)
 app.add_typer(key)
 app.add_typer(projection)
 app.add_typer(quarantine)

@@ -31,17 +31,31 @@ class ServiceProcess:
     ) -> None:
         self.name = name
         self.log = log
-        self._address = address
-        with log.open() as output:
-            self._process = subprocess.Popen(
-                becoming(command, dies_by=signal.SIGTERM),
+        self.address = address
+        self._command = command
+        self._environment = environment
+        self._process = self._run()
+
+    def _run(self) -> subprocess.Popen[bytes]:
+        with self.log.open() as output:
+            return subprocess.Popen(
+                becoming(self._command, dies_by=signal.SIGTERM),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env=environment,
+                env=self._environment,
                 # A terminal's Ctrl-C goes to its whole process group; the launcher keeps the order.
                 start_new_session=True,
             )
+
+    @property
+    def pid(self) -> int | None:
+        """None when it has ended."""
+        return self._process.pid if self._process.poll() is None else None
+
+    def start_again(self) -> None:
+        """After it has ended."""
+        self._process = self._run()
 
     def failure(self) -> str | None:
         if (code := self._process.poll()) is None:
@@ -50,7 +64,7 @@ class ServiceProcess:
 
     def unready(self, seconds: float) -> str:
         return (
-            f"{self.name}: not ready at {self._address} after {seconds:.0f} s, "
+            f"{self.name}: not ready at {self.address} after {seconds:.0f} s, "
             f"the end of {self.log.path}:\n{self.log.last_lines()}"
         )
 
@@ -63,7 +77,7 @@ class ServiceProcess:
             ("grpc.initial_reconnect_backoff_ms", 50),
             ("grpc.max_reconnect_backoff_ms", 200),
         ]
-        with grpc.insecure_channel(self._address, options=options) as channel:
+        with grpc.insecure_channel(self.address, options=options) as channel:
             stub = health_pb2_grpc.HealthStub(channel)
 
             def ready() -> bool:

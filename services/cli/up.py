@@ -67,6 +67,15 @@ BackupOption = Annotated[
     ),
 ]
 
+ClusterOption = Annotated[
+    bool,
+    typer.Option(
+        "--cluster",
+        help="What production has, for trying failures by hand: two of each service, and PostgreSQL with a "
+        "synchronous standby. Each process is told with its id; one that dies is started again.",
+    ),
+]
+
 
 def up(
     data: system.DataOption = system.DEFAULT_DATA,
@@ -78,6 +87,7 @@ def up(
     reporting_zone: ReportingZone = DEFAULTS.reporting_zone,
     database_url: DatabaseUrl = "",
     backup_folder: BackupOption = None,
+    cluster: ClusterOption = False,
 ) -> None:
     """Start everything on this machine and serve until Ctrl-C."""
     options = LauncherOptions(
@@ -89,6 +99,7 @@ def up(
         reporting_zone=reporting_zone,
         database_url=database_url,
         backup_folder=backup_folder,
+        cluster=cluster,
     )
     serve(DataFolder(data), options)
 
@@ -131,6 +142,11 @@ def addresses(folder: DataFolder, launcher: Launcher) -> list[str]:
     psql = "psql" if shutil.which("psql") else embedded_postgres.program("psql")
     return [
         "",
+        *(
+            f"  {part.name:12} {part.address:21} process {part.pid}  {part.doing}"
+            for part in running.parts
+        ),
+        *([""] if running.parts else []),
         "Touchledger is ready",
         f"  gRPC       {running.grpc}",
         f"  HTTP       {running.http}",
