@@ -10,6 +10,7 @@ from services.touchpoint.decisions.decisions import Decisions
 from services.touchpoint.journal import Journal
 from services.touchpoint.measures import measures
 from services.touchpoint.migrate import prepare
+from services.touchpoint.recorder.process import Recorder
 from services.touchpoint.recovery.process import RecoveryProcess
 from services.touchpoint.servicer import JournalServicer
 from services.touchpoint.settings import Settings
@@ -49,8 +50,10 @@ async def main() -> None:
                 RecoveryCaseServicer(decisions, journal_id=journal.journal_id), server.grpc
             )
             exporters = Exporter.configured(pool, configured)
+            recorders = Recorder.configured(journal, pool, configured, stopping=server.stopping)
             recoveries = RecoveryProcess.configured(journal, decisions, pool, configured)
             beside = [*(each.run() for each in exporters), *(each.run() for each in recoveries)]
+            beside += [each.run() for each in recorders]
             await server.run([*beside, measures(pool, recovery=configured.recovery).run()])
 
 

@@ -16,6 +16,7 @@ from services.chassis.postgres import Pool
 from services.chassis.server import MESSAGE_BYTES_MAX
 from services.gateway import access
 from services.gateway.access import PUBLISH, Access
+from services.gateway.buffer import Buffer
 from services.gateway.keyring import Keyring
 from services.gateway.limits import Limits
 from services.gateway.quarantine import Quarantine
@@ -88,13 +89,15 @@ class Gateway:
 
 
 @contextlib.asynccontextmanager
-async def gateway(pool: Pool, journal_address: str, **settings: object) -> AsyncIterator[Gateway]:
+async def gateway(
+    pool: Pool, journal_address: str, *, buffer: Buffer | None = None, **settings: object
+) -> AsyncIterator[Gateway]:
     configured = Settings.model_validate(
         {"database_url": "postgresql://of.the/pool", "secret_key_file": "in the test", **settings}
     )
     errors = ErrorInterceptor(calls_max=1000)
     async with open_channel(journal_address) as journal:
-        upstream = Upstream(journal, KEYRING, Quarantine(pool, KEYRING))
+        upstream = Upstream(journal, KEYRING, Quarantine(pool, KEYRING), buffer)
         # As chassis/server.py has it: what is too large is told so by its handler.
         options = [("grpc.max_receive_message_length", MESSAGE_BYTES_MAX)]
         server = grpc.aio.server(interceptors=[errors], options=options)
