@@ -50,7 +50,7 @@ STREAM_NOT_FOUND = 10059
 PORT = 4222
 
 
-def subject_of(partition: int, tenant: str) -> str:
+def subject_of(partition: int | str, tenant: str) -> str:
     # Dots and wildcards mean something in a subject; the rest of a name is readable.
     return f"{BATCHES}.{partition}.{quote(tenant, safe='').replace('.', '%2E')}"
 

@@ -18,6 +18,7 @@ from services.gateway.forwarding import SCORING_SERVICES, TOUCHPOINT_SERVICES, F
 from services.gateway.http import Http
 from services.gateway.http_events import HttpEvents, HttpPublisher
 from services.gateway.http_health import HttpHealth
+from services.gateway.http_outcomes import HttpOutcomes
 from services.gateway.http_scores import HttpScores
 from services.gateway.http_webhooks import HttpWebhooks
 from services.gateway.keyring import Keyring
@@ -26,8 +27,10 @@ from services.gateway.limits import Limits
 from services.gateway.mapper import Mapper
 from services.gateway.measures import measures
 from services.gateway.migrate import prepare
+from services.gateway.outcomes import Outcomes
 from services.gateway.quarantine import Quarantine
 from services.gateway.quarantine_servicer import QuarantineServicer
+from services.gateway.refused import RefusedEvents
 from services.gateway.segment_http import HttpSegment
 from services.gateway.servicer import IngestServicer
 from services.gateway.settings import Settings
@@ -107,9 +110,10 @@ async def main() -> None:
             quarantine = Quarantine(pool, keyring)
             upstream = Upstream(touchpoint, keyring, quarantine)
             # What waits in this gateway's database anyway, such as deliveries, goes to the journal.
+            outcomes = Outcomes(touchpoint, buffer)
             publishing = Upstream(touchpoint, keyring, quarantine, buffer)
             ingest_pb2_grpc.add_IngestServiceServicer_to_server(
-                IngestServicer(access, limits, publishing), server.grpc
+                IngestServicer(access, limits, publishing, outcomes), server.grpc
             )
             keys_pb2_grpc.add_KeyServiceServicer_to_server(
                 KeyServicer(access, limits, pool, keyring), server.grpc
@@ -133,6 +137,7 @@ async def main() -> None:
             routes = [
                 *HttpHealth(ready).routes(),
                 *HttpEvents(publisher).routes(),
+                *HttpOutcomes(access, limits, outcomes).routes(),
                 *HttpCloudEvents(publisher).routes(),
                 *HttpBeacon(access, publisher).routes(),
                 *HttpSegment(access, limits, publishing, pool).routes(),
@@ -145,6 +150,7 @@ async def main() -> None:
                 [
                     *(http.run(), limits.run(), quarantine.run(), deliveries.run(), mapper.run()),
                     measures(pool).run(),
+                    RefusedEvents(touchpoint, quarantine).run(),
                     *(each.run() for each in (link, buffer) if each is not None),
                 ],
                 also_stop=[http.stop],

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from uuid import uuid4
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from services.chassis import telemetry
 from services.chassis.buffer import (
     MESSAGE_BYTES,
@@ -53,6 +55,7 @@ REQUEST = b"\x0a"
 ENTRY_BYTES_MORE = 200
 # JetStream's words for a stream, or a subject of it, that takes no more.
 STORE_FAILED, RESOURCES = 10077, (10023, 10028, 10047)
+NO_MESSAGE = 10037
 
 QUEUED = ingest_pb2.PublishResult(disposition=ingest_pb2.DISPOSITION_QUEUED)
 
@@ -182,6 +185,22 @@ class Buffer:
             encoded = b"".join(append_request(shared, some, self._keyring))
             parcel.parts.append((indexes, self._put(subject, encoded, len(indexes))))
         return parcel
+
+    async def oldest_of(self, tenant: str) -> Timestamp | None:
+        """When the tenant's oldest batch that is not recorded was queued. Raises Unavailable.
+
+        Asked of the stream's leader: another server may not know yet of what was queued just now.
+        """
+        asked = {"seq": 1, "next_by_subj": subject_of("*", tenant)}
+        try:
+            found = await self._link.api("STREAM.MSG.GET", asked)
+        except ApiError as error:
+            if error.code == NO_MESSAGE:
+                return None
+            raise Unavailable(f"the stream {STREAM}", got=str(error)) from error
+        queued_at = Timestamp()
+        queued_at.FromJsonString(found["message"]["time"])
+        return queued_at
 
     def _parts(self, shared: Shared, events: Good) -> list[tuple[Sequence[int], str]]:
         """Which events go together, in their order, and on which subject.

@@ -13,6 +13,7 @@ from services.chassis.errors import (
 )
 from services.gateway.access import PUBLISH, Access
 from services.gateway.limits import Limits
+from services.gateway.outcomes import Outcomes
 from services.gateway.publish_stream import PublishStream
 from services.gateway.shallow import encodings_in
 from services.gateway.streams import Places
@@ -31,10 +32,13 @@ PUBLISH_STREAM = "/touchledger.v1.IngestService/PublishStream"
 
 
 class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
-    def __init__(self, access: Access, limits: Limits, upstream: Upstream) -> None:
+    def __init__(
+        self, access: Access, limits: Limits, upstream: Upstream, outcomes: Outcomes
+    ) -> None:
         self._access = access
         self._limits = limits
         self._upstream = upstream
+        self._outcomes = outcomes
         self._streams = Places()
 
     async def Publish(
@@ -65,6 +69,13 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
                 encodings=encodings,
                 validate_only=request.validate_only,
             )
+
+    async def GetOutcomes(
+        self, request: ingest_pb2.GetOutcomesRequest, context: grpc.aio.ServicerContext
+    ) -> ingest_pb2.GetOutcomesResponse:
+        caller = await self._access.admit(context.invocation_metadata(), PUBLISH)
+        with self._limits.question(caller):
+            return await self._outcomes.of(caller, request.event_ids)
 
     async def PublishStream(  # type: ignore[override]  # it writes to the context, as only so it sees that nobody reads
         self,

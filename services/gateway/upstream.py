@@ -177,6 +177,11 @@ class Upstream:
             await asyncio.sleep(0)
         return self._append(b"".join(parts), len(events.encodings))
 
+    async def append_as_it_is(self, request: bytes) -> ingest_pb2.PublishResult:
+        """An AppendRequest with one entry, which the journal has refused before, once more."""
+        [result] = _told(await self._append(request, 1)).results
+        return result
+
     async def _append(self, request: bytes, events: int) -> Stored:
         """What became of so many events, by a call of their own."""
         try:

@@ -27,6 +27,8 @@ from touchledger.v1 import journal_pb2, journal_pb2_grpc
 
 # Of one AppendMany.
 REQUESTS_MAX = 256
+# As many as a publisher sends in a batch.
+FOUND_MAX = 500
 STREAM_ID_BYTES = 16
 FILTER_TOPICS_MAX = 32
 # Each may hold a page and what the transport has buffered of it for a reader that takes nothing.
@@ -110,6 +112,47 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
         return journal_pb2.GetHeadResponse(
             head=journal_pb2.Position(journal_id=self._journal.journal_id, number=number),
             clock=clock,
+        )
+
+    async def FindEvents(
+        self, request: journal_pb2.FindEventsRequest, context: grpc.aio.ServicerContext
+    ) -> journal_pb2.FindEventsResponse:
+        check_name(request.tenant, TENANT_CHARACTERS_MAX, "tenant")
+        check_name(request.source, NAME_CHARACTERS_MAX, "source")
+        if not 1 <= len(request.event_ids) <= FOUND_MAX:
+            got = f"{len(request.event_ids)}"
+            raise Malformed(f"1 to {FOUND_MAX}", field="event_ids", got=got)
+        for index, event_id in enumerate(request.event_ids):
+            check_name(event_id, NAME_CHARACTERS_MAX, f"event_ids[{index}]")
+        return await self._found(request.tenant, request.source, request.event_ids)
+
+    async def ListRefused(
+        self, request: journal_pb2.ListRefusedRequest, context: grpc.aio.ServicerContext
+    ) -> journal_pb2.ListRefusedResponse:
+        return journal_pb2.ListRefusedResponse(events=await self._journal.refused.unsettled())
+
+    async def SettleRefused(
+        self, request: journal_pb2.SettleRefusedRequest, context: grpc.aio.ServicerContext
+    ) -> journal_pb2.SettleRefusedResponse:
+        check_bytes(request.quarantine_id.encode(), 0, NAME_CHARACTERS_MAX, "quarantine_id")
+        await self._journal.refused.settle(request.number, request.quarantine_id)
+        return journal_pb2.SettleRefusedResponse()
+
+    async def _found(
+        self, tenant: str, source: str, event_ids: Sequence[str]
+    ) -> journal_pb2.FindEventsResponse:
+        # The refused ones first: what is replayed from quarantine meanwhile is then found stored.
+        refused = await self._journal.refused.of_events(tenant, source, event_ids)
+        streams = originator_ids(tenant, source, event_ids)
+        positions = await self._journal.positions(streams)
+        return journal_pb2.FindEventsResponse(
+            journal_id=self._journal.journal_id,
+            events=[
+                journal_pb2.FoundEvent(
+                    position=positions.get(stream, 0), refused=refused.get(event_id, ())
+                )
+                for stream, event_id in zip(streams, event_ids, strict=True)
+            ],
         )
 
     def _after(self, position: journal_pb2.Position) -> int:

@@ -19,6 +19,7 @@ from services.gateway.access import PUBLISH, Access
 from services.gateway.buffer import Buffer
 from services.gateway.keyring import Keyring
 from services.gateway.limits import Limits
+from services.gateway.outcomes import Outcomes
 from services.gateway.quarantine import Quarantine
 from services.gateway.servicer import IngestServicer
 from services.gateway.settings import Settings
@@ -102,7 +103,13 @@ async def gateway(
         options = [("grpc.max_receive_message_length", MESSAGE_BYTES_MAX)]
         server = grpc.aio.server(interceptors=[errors], options=options)
         ingest_pb2_grpc.add_IngestServiceServicer_to_server(
-            IngestServicer(Access(pool, KEYRING), Limits(configured, pool), upstream), server
+            IngestServicer(
+                Access(pool, KEYRING),
+                Limits(configured, pool),
+                upstream,
+                Outcomes(journal, buffer),
+            ),
+            server,
         )
         address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
         await server.start()

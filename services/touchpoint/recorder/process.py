@@ -19,7 +19,6 @@ from services.chassis.errors import DATABASE_AWAY, ServiceError, place_of
 from services.chassis.postgres import Pool
 from services.touchpoint.journal import Journal
 from services.touchpoint.recorder.partitions import TURN_EVERY_SECONDS, Partitions
-from services.touchpoint.recorder.refused import RefusedEvents
 from services.touchpoint.recorder.store import Store
 from services.touchpoint.recorder.stream import Page, Stream
 from services.touchpoint.settings import Settings
@@ -95,7 +94,7 @@ class Recorder:
                 link,
                 Stream(link, shape, change=settings.buffer_change),
                 Partitions(pool, owner=owner, count=settings.buffer_partitions),
-                Store(journal, RefusedEvents(pool)),
+                Store(journal),
                 stopping=stopping,
             )
         ]

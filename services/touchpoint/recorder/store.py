@@ -11,8 +11,8 @@ from services.chassis.errors import Malformed, outcome_of
 from services.touchpoint.append_request import encoded_many
 from services.touchpoint.appender import Outcome, Result
 from services.touchpoint.journal import Journal
-from services.touchpoint.recorder.refused import Refused, RefusedEvents
 from services.touchpoint.recorder.stream import Batch
+from services.touchpoint.refused import Refused
 from services.touchpoint.row import Rows
 from touchledger.v1.journal_pb2 import AppendManyRequest, AppendRequest
 from touchledger.v1.problem_pb2 import Problem
@@ -31,9 +31,8 @@ class Counts(NamedTuple):
 
 
 class Store:
-    def __init__(self, journal: Journal, refused: RefusedEvents) -> None:
+    def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._refused = refused
 
     async def store(self, batches: Sequence[Batch]) -> Counts:
         """Once each of their events is durable, in the journal or among the refused. Raises what may pass."""
@@ -52,7 +51,7 @@ class Store:
                     refused += [_foreign(tenant, each) for each in _alone(request)]
         counts = await self._append(requests, refused)
         if refused:
-            await self._refused.keep(refused)
+            await self._journal.refused.keep(refused)
         return counts
 
     async def _append(self, requests: Sequence[AppendRequest], refused: list[Refused]) -> Counts:
