@@ -47,6 +47,8 @@ class Part:
     # None while it is dead.
     pid: int | None
     log: str
+    # Where it listens for HTTP, too.
+    http: str = ""
     # What a person is told of it, such as "primary".
     doing: str = ""
 
@@ -98,6 +100,11 @@ class DataFolder:
         """
         assert self._mark, "the folder has not been created"
         return self._mark
+
+    @property
+    def marked(self) -> dict[str, str]:
+        """What the environment of each process has that is started on the folder."""
+        return {PROCESS_MARK: self.mark}
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

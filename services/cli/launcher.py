@@ -28,10 +28,11 @@ from types import TracebackType
 
 import psutil
 
-from services.cli import databases, embedded_postgres, postgres_pair
+from services.cli import databases, embedded_postgres, nats_cluster, postgres_pair
 from services.cli.backup_folder import BackupFolder
 from services.cli.data_folder import PROCESS_MARK, DataFolder, LaunchError, Part, RunningSystem
 from services.cli.embedded_postgres import EmbeddedPostgres
+from services.cli.nats_cluster import NatsCluster
 from services.cli.postgres_pair import PostgresPair
 from services.cli.service_process import ServiceProcess
 
@@ -81,6 +82,8 @@ class LauncherOptions:
     )
     # Two of each service and a standby of PostgreSQL; the second ones listen on free ports.
     cluster: bool = False
+    # Of a cluster: three NATS servers, in which the gateways queue.
+    buffer: bool = False
     ready_seconds_max: float = READY_SECONDS_MAX
     stop_seconds_max: float = STOP_SECONDS_MAX
 
@@ -100,6 +103,7 @@ class Launcher:
         self._signals = StopSignals()
         self._postgres: EmbeddedPostgres | None = None
         self._pair: PostgresPair | None = None
+        self._nats: NatsCluster | None = None
         self._archive: WalArchive | None = None
         self._services: list[ServiceProcess] = []
         # When those that have died are started again.
@@ -231,6 +235,8 @@ class Launcher:
 
         # Also what a service that had to be killed left behind, such as its own workers.
         stack.callback(self._end_leftovers, "a service", seconds=0)
+        if self._options.cluster and self._wants_nats():
+            self._start_nats(stack)
         environment = self._environment(admin_url, passwords)
         self._say("Starting the services")
         for name in START_ORDER:
@@ -275,6 +281,17 @@ class Launcher:
         self._pair = pair
         stack.callback(self._stop_postgres, pair)
         return pair.admin_url
+
+    def _wants_nats(self) -> bool:
+        """Also without gateways that queue, where some did: what is there is still to be recorded."""
+        return self._options.buffer or (self._folder.path / nats_cluster.NAMES[0]).exists()
+
+    def _start_nats(self, stack: contextlib.ExitStack) -> None:
+        self._nats = NatsCluster(self._folder)
+        self._say("Starting NATS")
+        for server in self._nats.start():
+            self._services.append(server)
+            stack.callback(self._stop_service, server)
 
     def _check_kind(self) -> None:
         """One server's folder is not taken for one of two, whose other one may have what it lacks."""
@@ -336,7 +353,19 @@ class Launcher:
             "TOUCHLEDGER_GATEWAY_TOUCHPOINT_TARGET": touchpoint,
             "TOUCHLEDGER_GATEWAY_SCORING_TARGET": scoring,
             "TOUCHLEDGER_GATEWAY_SECRET_KEY_FILE": str(self._folder.gateway_key),
+            **self._buffer_environment(),
         }
+
+    def _buffer_environment(self) -> dict[str, str]:
+        if self._nats is None:
+            return {}
+        services = ("gateway", "touchpoint") if self._options.buffer else ("touchpoint",)
+        told = {}
+        for service in services:
+            prefix = f"TOUCHLEDGER_{service.upper()}_BUFFER"
+            told[prefix] = self._nats.url(service)
+            told[f"{prefix}_REPLICAS"] = f"{len(nats_cluster.NAMES)}"
+        return told
 
     def _environment_of(self, name: str, place: "_Place") -> dict[str, str]:
         """What replicas of one service are told differently."""
@@ -383,7 +412,7 @@ class Launcher:
     def _parts(self) -> tuple[Part, ...]:
         if self._pair is None:
             return ()
-        http = {place.name: f"HTTP {place.http_address}" for place in self._places["gateway"]}
+        http = {place.name: place.http_address for place in self._places["gateway"]}
         services = [
             Part(
                 name=service.name,
@@ -391,7 +420,7 @@ class Launcher:
                 address=service.address,
                 pid=service.pid,
                 log=str(service.log.path),
-                doing=http.get(service.name, ""),
+                http=service.http_address or http.get(service.name, ""),
             )
             for service in sorted(self._services, key=lambda each: each.name)
         ]

@@ -4,6 +4,7 @@ When to do which, and what its environment says, is left to the launcher.
 """
 
 import contextlib
+import http.client
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +18,19 @@ from services.cli.data_folder import LogFile
 HEALTH_SECONDS_MAX = 2.0
 
 
+def healthy(address: str) -> bool:
+    """What /healthz says."""
+    host, _, port = address.rpartition(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=HEALTH_SECONDS_MAX)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
 class ServiceProcess:
     """Runs from its making on. Its output goes to its log file."""
 
@@ -28,10 +42,13 @@ class ServiceProcess:
         address: str,
         log: LogFile,
         environment: Mapping[str, str],
+        http_address: str = "",
     ) -> None:
+        """http_address: one that answers /healthz, of a process that speaks no gRPC."""
         self.name = name
         self.log = log
         self.address = address
+        self.http_address = http_address
         self._command = command
         self._environment = environment
         self._process = self._run()
@@ -71,6 +88,9 @@ class ServiceProcess:
     @contextlib.contextmanager
     def health(self) -> Iterator[Callable[[], bool]]:
         """Asks over one channel whether the service can do its work."""
+        if self.http_address:
+            yield lambda: healthy(self.http_address)
+            return
         options = [
             ("grpc.enable_http_proxy", 0),  # a proxy of the environment does not know our loopback
             # The defaults wait a second and more between two attempts.

@@ -71,8 +71,16 @@ ClusterOption = Annotated[
     bool,
     typer.Option(
         "--cluster",
-        help="What production has, for trying failures by hand: two of each service, and PostgreSQL with a "
-        "synchronous standby. Each process is told with its id; one that dies is started again.",
+        help="What production has, for trying failures by hand: two of each service, PostgreSQL with a "
+        "synchronous standby, three NATS servers. Each process is told with its id; one that dies is started "
+        "again.",
+    ),
+]
+BufferOption = Annotated[
+    bool,
+    typer.Option(
+        "--buffer/--no-buffer",
+        help="With --cluster: gateways queue in NATS and answer QUEUED, or append and answer RECORDED.",
     ),
 ]
 
@@ -88,6 +96,7 @@ def up(
     database_url: DatabaseUrl = "",
     backup_folder: BackupOption = None,
     cluster: ClusterOption = False,
+    buffer: BufferOption = True,
 ) -> None:
     """Start everything on this machine and serve until Ctrl-C."""
     options = LauncherOptions(
@@ -100,6 +109,7 @@ def up(
         database_url=database_url,
         backup_folder=backup_folder,
         cluster=cluster,
+        buffer=buffer,
     )
     serve(DataFolder(data), options)
 
@@ -143,7 +153,9 @@ def addresses(folder: DataFolder, launcher: Launcher) -> list[str]:
     return [
         "",
         *(
-            f"  {part.name:12} {part.address:21} process {part.pid}  {part.doing}"
+            f"  {part.name:12} {part.address:21} process {part.pid}"
+            + (f"  HTTP {part.http}" if part.http else "")
+            + (f"  {part.doing}" if part.doing else "")
             for part in running.parts
         ),
         *([""] if running.parts else []),

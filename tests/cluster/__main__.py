@@ -1,7 +1,7 @@
 """Runs the tests of this folder: python -m tests.cluster [PYTEST'S ARGUMENTS].
 
-In a network namespace of its own where that is allowed: what the tests cut off there is cut off for nobody else,
-and nothing is left of it.
+In a network namespace of its own where that is allowed: what the tests cut off there is cut off for nobody
+else, and nothing is left of it.
 """
 
 import os

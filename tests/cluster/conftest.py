@@ -20,12 +20,13 @@ def pytest_report_header() -> str:
     return f"seed {SEED}: TOUCHLEDGER_TEST_SEED={SEED} tells the same story"
 
 
-@pytest.fixture(scope="session", params=["direct"])
+@pytest.fixture(scope="session", params=["direct", "buffered"])
 def cluster(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Cluster]:
     mode: str = request.param
-    with running_up(tmp_path_factory.mktemp(mode), "--cluster") as up:
+    buffer = "--buffer" if mode == "buffered" else "--no-buffer"
+    with running_up(tmp_path_factory.mktemp(mode), "--cluster", buffer) as up:
         cluster = Cluster(up, mode, SEED)
         yield cluster
         request.config.stash.setdefault(FAULTS, []).extend(cluster.faults)

@@ -1,4 +1,4 @@
-"""Publishers that go on through whatever dies, at one gateway after the other, and note what they were told."""
+"""Publishers that go on through whatever dies, at one gateway after the other, and note what is answered."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ REPEATABLE = {
     grpc.StatusCode.DEADLINE_EXCEEDED,
 }
 PAUSE_SECONDS = 0.1
-# At most between two batches of a client: some hundred events a second, so that two cores have time for faults.
+# At most between two batches of a client: some hundred events a second leave two cores time for the faults.
 REST_SECONDS = 0.1
 CLIENTS = 6
 BATCH_EVENTS_MAX = 20

@@ -82,6 +82,9 @@ class Cluster:
         told: dict[str, Any] = json.loads(run.stdout)
         return told
 
+    def states(self) -> dict[str, str]:
+        return {each["name"]: each["state"] for each in self.status()["parts"]}
+
     async def all_ready(self) -> None:
         """Every part lives and can do its work again."""
 
@@ -91,8 +94,8 @@ class Cluster:
                 return False
             parts = json.loads(run.stdout)["parts"]
             return all(
-                each["state"] == "ready"
-                or (each["kind"] == "postgres" and each["doing"] in ("primary", "standby, in sync"))
+                each["state"].startswith("ready")
+                or each["state"] in ("primary", "standby, in sync")
                 for each in parts
             )
 

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from tests.cluster.system import Cluster, eventually
 from tests.support.up import touchledger
 
@@ -49,3 +51,33 @@ async def test_the_standby_has_all_that_was_acked_when_the_primary_is_killed(
         run = await asyncio.to_thread(touchledger, "cluster", "promote", "--data", cluster.data)
         assert run.returncode == 0, run.stderr
     assert (cluster.primary(), cluster.standby()) == (new, old)
+
+
+@pytest.fixture
+def buffered(cluster: Cluster) -> Cluster:
+    if cluster.mode != "buffered":
+        pytest.skip("gateways that append have no NATS")
+    return cluster
+
+
+def leader(cluster: Cluster) -> str:
+    [name] = [name for name, state in cluster.states().items() if "leads" in state]
+    return name
+
+
+async def test_the_nats_server_that_leads_is_killed_and_another_one_leads(
+    buffered: Cluster,
+) -> None:
+    name = await asyncio.to_thread(leader, buffered)
+    async with buffered.load("the NATS server that leads"):
+        buffered.kill(name)
+
+
+async def test_with_two_nats_servers_killed_nothing_is_queued_until_one_is_back(
+    buffered: Cluster,
+) -> None:
+    first = await asyncio.to_thread(leader, buffered)
+    second = next(each["name"] for each in buffered.of_kind("nats") if each["name"] != first)
+    async with buffered.load("two NATS servers, one of them the leader"):
+        buffered.kill(first)
+        buffered.kill(second)
