@@ -64,6 +64,10 @@ def tenant_of(subject: str) -> str:
     return unquote(subject.rpartition(".")[2])
 
 
+def partition_of(subject: str) -> int:
+    return int(subject.split(".")[2])
+
+
 class ApiError(Exception):
     """What JetStream has refused."""
 

@@ -8,6 +8,7 @@ from services.cli.alert import app as alert
 from services.cli.backup import backup
 from services.cli.bi import app as bi
 from services.cli.bridge import bridge
+from services.cli.buffer import app as buffer
 from services.cli.case import app as case
 from services.cli.cluster import app as cluster
 from services.cli.demo import demo
@@ -57,6 +58,7 @@ for command in (
     app.command()(command)
 app.add_typer(alert)
 app.add_typer(bi)
+app.add_typer(buffer)
 app.add_typer(case)
 app.add_typer(cluster)
 app.add_typer(key)

@@ -110,7 +110,7 @@ async def main() -> None:
             quarantine = Quarantine(pool, keyring)
             upstream = Upstream(touchpoint, keyring, quarantine)
             # What waits in this gateway's database anyway, such as deliveries, goes to the journal.
-            outcomes = Outcomes(touchpoint, buffer)
+            outcomes = Outcomes(touchpoint, keyring, buffer)
             publishing = Upstream(touchpoint, keyring, quarantine, buffer)
             ingest_pb2_grpc.add_IngestServiceServicer_to_server(
                 IngestServicer(access, limits, publishing, outcomes), server.grpc

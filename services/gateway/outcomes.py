@@ -7,6 +7,7 @@ import grpc
 from services.chassis.errors import Malformed, from_rpc
 from services.gateway.access import Caller
 from services.gateway.buffer import Buffer
+from services.gateway.keyring import Keyring
 from touchledger.v1 import ingest_pb2, journal_pb2, journal_pb2_grpc
 
 IDS_MAX = 500
@@ -20,9 +21,16 @@ CONFLICT = "EVENT_ID_CONFLICT"
 
 
 class Outcomes:
-    def __init__(self, journal: grpc.aio.Channel, buffer: Buffer | None = None) -> None:
+    def __init__(
+        self, journal: grpc.aio.Channel, keyring: Keyring, buffer: Buffer | None = None
+    ) -> None:
         self._journal = journal_pb2_grpc.JournalServiceStub(journal)
+        self._keyring = keyring
         self._buffer = buffer
+
+    def digests(self, caller: Caller, encodings: Sequence[bytes]) -> list[bytes]:
+        """Of the contents of events as they were published, for `settled`."""
+        return self._keyring.content_digests(caller.tenant, encodings)
 
     async def of(self, caller: Caller, event_ids: Sequence[str]) -> ingest_pb2.GetOutcomesResponse:
         """One for each id. Raises Malformed and Unavailable."""

@@ -107,7 +107,7 @@ async def gateway(
                 Access(pool, KEYRING),
                 Limits(configured, pool),
                 upstream,
-                Outcomes(journal, buffer),
+                Outcomes(journal, KEYRING, buffer),
             ),
             server,
         )

@@ -9,6 +9,8 @@ import asyncio
 import math
 from collections.abc import Iterable
 
+import asyncpg
+
 from services.chassis.postgres import Pool
 
 # How long an owner that has died keeps the others out.
@@ -48,6 +50,10 @@ RELEASE = """
 UPDATE journal.buffer_partition SET owner = '', expires_at = '-infinity'
  WHERE owner = $1 AND partition = ANY($2)
 """
+OWNERS = """
+SELECT partition, CASE WHEN expires_at > clock_timestamp() THEN owner ELSE '' END AS owner, took_at
+  FROM journal.buffer_partition ORDER BY partition
+"""
 LEAVE = "DELETE FROM journal.recorder WHERE owner = $1"
 
 
@@ -85,6 +91,10 @@ class Partitions:
         # From before the database's clock was read.
         self._until = began + LEASE_SECONDS
         return {*sorted(self.owned)[share:]}
+
+    async def owners(self) -> list[asyncpg.Record]:
+        """Of each partition: who records it, and since when; "" where nobody does."""
+        return await self._pool.fetch(OWNERS)
 
     async def release(self, partitions: Iterable[int]) -> None:
         given = [*partitions]

@@ -7,13 +7,17 @@ durably. Whatever happens in between is done again, and the journal takes each e
 import asyncio
 import os
 import socket
-from datetime import datetime
+import weakref
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from uuid import uuid4
 
+import asyncpg
 import structlog
 from nats.aio.msg import Msg
+from opentelemetry import metrics
 
-from services.chassis import telemetry
+from services.chassis import clock, telemetry
 from services.chassis.buffer import QUEUED, ApiError, Link, Shape, subjects_of
 from services.chassis.errors import DATABASE_AWAY, ServiceError, place_of
 from services.chassis.postgres import Pool
@@ -32,6 +36,7 @@ RETRY_SECONDS = 0.5
 # Where a partition has more than a page holds, tenants take turns: so many of them share a commit, each with
 # as much as a page holds. So a tenant waits for one commit for each so many tenants, however much they have.
 TENANTS_AT_ONCE = 8
+SWEEP_EVERY_SECONDS = 600.0
 # Releasing what this process has, at its end.
 LEAVE_SECONDS_MAX = 2.0
 
@@ -66,6 +71,24 @@ class Recorder:
         self._tasks = dict[int, asyncio.Task[None]]()
         # When the first batch of a partition that is not recorded yet was queued.
         self._oldest = dict[int, datetime]()
+        self._swept_at = float("-inf")
+        _recorders.add(self)
+
+    @property
+    def stream(self) -> Stream:
+        return self._stream
+
+    def oldest_seconds(self) -> float:
+        """How long the first batch waits that this process has to record."""
+        now = clock.now().ToDatetime(UTC)
+        ages = [(now - each).total_seconds() for each in [*self._oldest.values()]]
+        return max(0.0, *ages) if ages else 0.0
+
+    async def owners(self) -> list[asyncpg.Record]:
+        return await self._partitions.owners()
+
+    def owned(self) -> list[int]:
+        return [*self._partitions.owned]
 
     @classmethod
     def configured(
@@ -125,6 +148,7 @@ class Recorder:
         try:
             await self._stream.keep()
             surplus = await self._partitions.turn()
+            await self._sweep()
         except (ServiceError, ApiError, *DATABASE_AWAY) as error:
             log.warning("recorder waits", error=type(error).__name__)
             return
@@ -141,6 +165,12 @@ class Recorder:
                 self._tasks[partition] = asyncio.create_task(
                     self._record(partition), name=f"record partition {partition}"
                 )
+
+    async def _sweep(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._swept_at >= SWEEP_EVERY_SECONDS:
+            self._swept_at = now
+            await self._store.sweep()
 
     async def _leave(self) -> None:
         tasks = [*self._tasks.values()]
@@ -225,3 +255,45 @@ class Recorder:
         await self._stream.take_away(
             subject, up_to=page.batches[-1].sequence, generation=page.generation
         )
+
+
+_recorders = weakref.WeakSet[Recorder]()
+telemetry.sum_gauge(
+    "touchledger.buffer.age",
+    "s",
+    "How long the first batch waits that this process has to record.",
+    lambda: (each.oldest_seconds() for each in _recorders),
+)
+# Of the whole stream, so each recorder tells the same.
+telemetry.sum_gauge(
+    "touchledger.buffer.batches",
+    "{batch}",
+    "Batches that are not recorded yet.",
+    lambda: (each.stream.state.get("messages", 0) for each in _recorders),
+)
+telemetry.sum_gauge(
+    "touchledger.buffer.size",
+    "By",
+    "Bytes of the batches that are not recorded yet.",
+    lambda: (each.stream.state.get("bytes", 0) for each in _recorders),
+)
+telemetry.sum_gauge(
+    "touchledger.buffer.lost",
+    "{batch}",
+    "Batches that were in a stream which was lost. Any other number than 0 is an alarm.",
+    lambda: (each.stream.lost_batches for each in _recorders),
+)
+
+
+def _owned(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
+    for recorder in _recorders:
+        for partition in recorder.owned():
+            yield metrics.Observation(1, {"partition": partition})
+
+
+telemetry.meter.create_observable_gauge(
+    "touchledger.buffer.owned",
+    [_owned],
+    unit="{partition}",
+    description="1 for each partition that this process records.",
+)

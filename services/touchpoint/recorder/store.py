@@ -54,6 +54,9 @@ class Store:
             await self._journal.refused.keep(refused)
         return counts
 
+    async def sweep(self) -> None:
+        await self._journal.refused.sweep()
+
     async def _append(self, requests: Sequence[AppendRequest], refused: list[Refused]) -> Counts:
         """In their order, but for what has to be tried alone."""
         encoded = await encoded_many(requests)

@@ -16,7 +16,7 @@ import nats.errors
 import structlog
 from nats.aio.msg import Msg
 
-from services.chassis.buffer import STREAM, ApiError, Link, Shape, partitions_of
+from services.chassis.buffer import STREAM, ApiError, Link, Shape, partitions_of, subjects_of
 from services.chassis.errors import Unavailable
 from services.chassis.postgres import Unsuitable
 
@@ -62,6 +62,8 @@ class Stream:
         self._change = change
         # What was seen at the last look; nothing while there is no stream.
         self.state: Mapping[str, Any] = {}
+        # Batches that were in a stream which is no more, as they were last seen.
+        self.lost_batches = 0
 
     async def keep(self) -> None:
         """Makes the stream where there is none. Ends the process where it is not as told.
@@ -70,6 +72,7 @@ class Stream:
         """
         stream = await self._link.stream()
         if stream is None:
+            self._note_loss()
             log.warning("buffer made", stream=STREAM, replicas=self._shape.replicas)
             config = self._shape.config(first_sequence=time.time_ns() // 1000)
             try:
@@ -90,6 +93,12 @@ class Stream:
             )
         self.state = stream["state"]
 
+    def _note_loss(self) -> None:
+        if batches := self.state.get("messages", 0):
+            log.error("buffer lost", batches=batches, bytes=self.state.get("bytes"))
+            self.lost_batches += batches
+        self.state = {}
+
     async def _changed(self, stream: Mapping[str, Any]) -> dict[str, Any]:
         partitions = partitions_of(stream["config"])
         if partitions != self._shape.partitions and stream["state"]["messages"]:
@@ -102,8 +111,12 @@ class Stream:
         log.warning("buffer changed", stream=STREAM)
         return await self._link.api("STREAM.UPDATE", self._shape.config(first_sequence=first))
 
-    async def read(self, subject: str) -> Page:
-        """The first messages on it, which may be of several subjects. Raises Unavailable."""
+    async def look(self) -> dict[str, Any] | None:
+        """Its configuration and state, with the number of messages on each subject. Raises Unavailable."""
+        return await self._link.stream({"subjects_filter": subjects_of("*")})
+
+    async def read(self, subject: str, *, after: int = 0) -> Page:
+        """The first messages on it after a sequence. It may be several subjects. Raises Unavailable."""
         generation, client = self._link.generation, self._link.client
         inbox, batches = client.new_inbox(), list[Batch]()
         try:
@@ -112,7 +125,7 @@ class Stream:
             )
             try:
                 asked = {
-                    "seq": 1,
+                    "seq": after + 1,
                     "next_by_subj": subject,
                     "batch": PAGE_MESSAGES_MAX,
                     "max_bytes": PAGE_BYTES_MAX,
