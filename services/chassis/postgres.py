@@ -34,6 +34,13 @@ COMMAND_TIMEOUT_SECONDS = 30.0
 STATEMENT_BYTES_MAX = 256 * 1024
 # With any of these off, a commit is not durable and RECORDED would be a lie.
 DURABILITY = ("fsync", "full_page_writes", "synchronous_commit")
+# A commit whose wait for the synchronous standby is cut off, by a timeout or a crash, is there for all to read
+# and may be on one disk alone: the next promotion would lose it. This commits after it, and so returns once
+# the standby has both. It asks nobody where no standby is wanted.
+CONFIRM = """
+SELECT CASE WHEN current_setting('synchronous_standby_names') <> ''
+            THEN pg_logical_emit_message(true, 'touchledger', '') END
+"""
 
 
 class Unsuitable(SystemExit):
@@ -114,6 +121,11 @@ async def durability_gaps(pool: Pool) -> list[str]:
         "SELECT name, setting FROM pg_settings WHERE name = ANY($1)", list(DURABILITY)
     )
     return [f"{row['name']}={row['setting']}" for row in rows if row["setting"] == "off"]
+
+
+async def confirm(connection: Pool | Connection) -> None:
+    """Returns once all that was read before is as durable as a commit that was answered."""
+    await connection.execute(CONFIRM)
 
 
 def refuse_unsafe_library_mode() -> None:

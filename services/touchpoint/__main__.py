@@ -1,7 +1,12 @@
 """Runs the touchpoint service: python -m services.touchpoint."""
 
 from services.chassis import logs, settings, telemetry
-from services.chassis.postgres import durability_gaps, open_pool, refuse_unsafe_library_mode
+from services.chassis.postgres import (
+    confirm,
+    durability_gaps,
+    open_pool,
+    refuse_unsafe_library_mode,
+)
 from services.chassis.server import Server, run_process
 from services.touchpoint.cases_servicer import RecoveryCaseServicer
 from services.touchpoint.catalog_servicer import TouchpointCatalogServicer
@@ -36,6 +41,8 @@ async def main() -> None:
 
             async def ready() -> str:
                 gaps = await durability_gaps(pool)
+                # An ack is possible when a commit is: not while the standby is gone that each one waits for.
+                await confirm(pool)
                 return "" if configured.unsafe_durability else ", ".join(gaps)
 
             server = Server(name=NAME, settings=configured, ready=ready)
