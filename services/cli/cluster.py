@@ -29,7 +29,7 @@ from services.cli.system import (
 PROMOTE_SECONDS_MAX = 60
 # The old primary is copied anew: some seconds, and minutes for many gigabytes.
 SYNC_SECONDS_MAX = 600.0
-CONNECT_SECONDS_MAX = 5.0
+CONNECT_SECONDS_MAX = 2.0
 POLL_SECONDS = 0.2
 PROMOTE = f"SELECT pg_promote(true, {PROMOTE_SECONDS_MAX})"
 IS_STANDBY = "SELECT pg_is_in_recovery()"

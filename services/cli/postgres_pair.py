@@ -224,7 +224,9 @@ class PostgresPair:
             self._copy_at = time.monotonic() + JOIN_SECONDS_MAX
         elif now >= self._look_at:
             self._look_at = now + LOOK_EVERY_SECONDS
-            if asyncio.run(_in_sync(self.admin_url, standby.name)):
+            assert self._primary.process is not None
+            # The one itself: asked by the list, a dead machine's server would have to time out first.
+            if asyncio.run(_in_sync(self._primary.process.admin_url, standby.name)):
                 self._in_sync = True
                 self._say(f"{standby.name} is in sync with {self._primary.name}")
                 shutil.rmtree(standby.old_folder, ignore_errors=True)

@@ -8,8 +8,8 @@ import os
 import subprocess
 import sys
 
-# Whether the tests may cut off parts of this network.
-OWN_NETWORK = "TOUCHLEDGER_TEST_OWN_NETWORK"
+from tests.cluster.network import OWN_NETWORK
+
 # A new namespace has nothing but a loopback that is down.
 PREPARE = "ip link set lo up && iptables --list >/dev/null"
 

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -70,6 +71,17 @@ class Cluster:
     def standby(self) -> str:
         [name] = {each["name"] for each in self.of_kind("postgres")} - {self.primary()}
         return str(name)
+
+    def ports(self, name: str) -> list[int]:
+        """Where it listens; of a NATS server also for the other ones."""
+        part = self.parts()[name]
+        ports = [int(part["address"].rpartition(":")[2])]
+        if part["kind"] == "nats":
+            config = (self.data / name / "nats.conf").read_text()
+            ports += [
+                int(port) for port in re.findall(r"^  listen: .*:(\d+)$", config, re.MULTILINE)
+            ]
+        return ports
 
     def kill(self, name: str) -> None:
         pid = int(self.parts()[name]["pid"])

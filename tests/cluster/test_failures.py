@@ -1,11 +1,16 @@
 """What happens when one of them dies, under load through both gateways: docs/failures.md says it in words."""
 
 import asyncio
+from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster.system import Cluster, eventually
+from tests.cluster.network import Network, is_ours
+from tests.cluster.system import ACKS_AROUND, RECOVERY_SECONDS_MAX, Cluster, eventually
 from tests.support.up import touchledger
+
+# Longer than any election or lease takes.
+CUT_OFF_SECONDS = 5.0
 
 
 async def test_a_gateway_that_is_killed_costs_its_callers_a_repeat(cluster: Cluster) -> None:
@@ -47,10 +52,15 @@ async def test_the_standby_has_all_that_was_acked_when_the_primary_is_killed(
     old, new = cluster.primary(), cluster.standby()
     async with cluster.load("PostgreSQL's primary, its standby promoted"):
         cluster.kill(old)
-        await eventually("its death is known", lambda: cluster.parts()[old]["pid"] is None)
-        run = await asyncio.to_thread(touchledger, "cluster", "promote", "--data", cluster.data)
-        assert run.returncode == 0, run.stderr
+        await promoted(cluster, old)
     assert (cluster.primary(), cluster.standby()) == (new, old)
+
+
+async def promoted(cluster: Cluster, old: str) -> None:
+    """The only step that a person takes."""
+    await eventually("its death is known", lambda: cluster.parts()[old]["pid"] is None)
+    run = await asyncio.to_thread(touchledger, "cluster", "promote", "--data", cluster.data)
+    assert run.returncode == 0, run.stderr
 
 
 @pytest.fixture
@@ -81,3 +91,49 @@ async def test_with_two_nats_servers_killed_nothing_is_queued_until_one_is_back(
     async with buffered.load("two NATS servers, one of them the leader"):
         buffered.kill(first)
         buffered.kill(second)
+
+
+# Cut off
+
+
+@pytest.fixture
+def network() -> Iterator[Network]:
+    if not is_ours():
+        pytest.skip("NO NETWORK NAMESPACE HERE: nothing is cut off, want root and iptables")
+    network = Network()
+    yield network
+    network.heal()
+
+
+async def test_the_machine_of_the_primary_is_lost_without_a_word_and_the_standby_goes_on(
+    cluster: Cluster, network: Network
+) -> None:
+    old, new = cluster.primary(), cluster.standby()
+    async with cluster.load("PostgreSQL's primary, in silence") as load:
+        # Its end reaches nobody: connections to it stay open.
+        network.cut_off(cluster.ports(old))
+        cluster.kill(old)
+        await promoted(cluster, old)
+        await load.more_acks(ACKS_AROUND, seconds_max=RECOVERY_SECONDS_MAX)
+        # Only now can it be reached again, as what it is by then: the standby.
+        network.heal()
+    assert (cluster.primary(), cluster.standby()) == (new, old)
+
+
+async def test_a_primary_that_is_cut_off_acknowledges_nothing_until_it_is_back(
+    cluster: Cluster, network: Network
+) -> None:
+    async with cluster.load("PostgreSQL's primary, cut off for 5 s"):
+        network.cut_off(cluster.ports(cluster.primary()))
+        await asyncio.sleep(CUT_OFF_SECONDS)
+        network.heal()
+
+
+async def test_a_nats_server_that_leads_and_is_cut_off_queues_nothing_alone(
+    buffered: Cluster, network: Network
+) -> None:
+    name = await asyncio.to_thread(leader, buffered)
+    async with buffered.load("the NATS server that leads, cut off for 5 s"):
+        network.cut_off(buffered.ports(name))
+        await asyncio.sleep(CUT_OFF_SECONDS)
+        network.heal()
