@@ -30,7 +30,7 @@ run: $(VENV)/run  ## Start everything without sample data
 test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/dev $(VENV)/node  ## Run the test suite
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder \
-	  --ignore tests/acceptance/test_restore.py $(ARGS)
+	  --ignore tests/acceptance/test_restore.py --ignore tests/cluster $(ARGS)
 
 test/bi: $(VENV)/bi  ## Ask schema bi with real BI clients: SQLAlchemy, pandas, DuckDB, ODBC, JDBC, dbt
 	$(BIN)/python -m pytest tests/bi $(ARGS)
