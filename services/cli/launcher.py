@@ -302,6 +302,12 @@ class Launcher:
                 "its PostgreSQL servers are its own",
                 exit_code=2,
             )
+        if options.cluster and options.backup_folder:
+            raise LaunchError(
+                "--backup-folder: got it with --cluster, want one of them: its log goes to its "
+                "standby",
+                exit_code=2,
+            )
         pair = [path / name for name in postgres_pair.NAMES if (path / name).exists()]
         if options.cluster and self._folder.postgres.exists():
             raise LaunchError(

@@ -72,6 +72,12 @@ class Cluster:
         [name] = {each["name"] for each in self.of_kind("postgres")} - {self.primary()}
         return str(name)
 
+    def target(self, kind: str) -> str:
+        return "ipv4:" + ",".join(each["address"] for each in self.of_kind(kind))
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        os.kill(int(self.parts()[name]["pid"]), number)
+
     def ports(self, name: str) -> list[int]:
         """Where it listens; of a NATS server also for the other ones."""
         part = self.parts()[name]

@@ -1,12 +1,16 @@
 """What happens when one of them dies, under load through both gateways: docs/failures.md says it in words."""
 
 import asyncio
+import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.acceptance.test_torture import read_models, rows
 from tests.cluster.network import Network, is_ours
 from tests.cluster.system import ACKS_AROUND, RECOVERY_SECONDS_MAX, Cluster, eventually
+from tests.support.stack import Service
 from tests.support.up import touchledger
 
 # Longer than any election or lease takes.
@@ -26,16 +30,23 @@ async def test_a_touchpoint_service_that_is_killed_costs_a_repeat_inside(cluster
 async def test_the_scoring_worker_that_projects_is_killed_and_the_other_takes_over(
     cluster: Cluster,
 ) -> None:
-    def projects() -> int:
-        return int((cluster.status()["projected_by"] or ":0").rpartition(":")[2])
-
-    owner = await asyncio.to_thread(projects)
-    [name] = [each["name"] for each in cluster.of_kind("scoring") if each["pid"] == owner]
-    [other] = {each["name"]: each["pid"] for each in cluster.of_kind("scoring")}.keys() - {name}
-    pid = cluster.parts()[other]["pid"]
+    name, other = await asyncio.to_thread(projecting, cluster)
     async with cluster.load("the scoring worker that projects") as load:
         cluster.kill(name)
-        await eventually("the other one projects", lambda: projects() == pid)
+        await eventually("the other one projects", lambda: projecting(cluster)[0] == other)
+    assert load.failures == 0, "publishing needs no scoring"
+
+
+async def test_a_scoring_worker_that_stands_still_writes_nothing_once_another_one_has_taken_over(
+    cluster: Cluster,
+) -> None:
+    name, other = await asyncio.to_thread(projecting, cluster)
+    async with cluster.load("(stopped, and woken) the worker that projects") as load:
+        cluster.signal(name, signal.SIGSTOP)
+        try:
+            await eventually("the other one projects", lambda: projecting(cluster)[0] == other)
+        finally:
+            cluster.signal(name, signal.SIGCONT)
     assert load.failures == 0, "publishing needs no scoring"
 
 
@@ -54,6 +65,14 @@ async def test_the_standby_has_all_that_was_acked_when_the_primary_is_killed(
         cluster.kill(old)
         await promoted(cluster, old)
     assert (cluster.primary(), cluster.standby()) == (new, old)
+
+
+def projecting(cluster: Cluster) -> tuple[str, str]:
+    """The scoring worker that projects, and the one that stands by."""
+    pid = int((cluster.status()["projected_by"] or ":0").rpartition(":")[2])
+    workers = {each["pid"]: each["name"] for each in cluster.of_kind("scoring")}
+    owner = workers.pop(pid, "")
+    return owner, next(iter(workers.values()))
 
 
 async def promoted(cluster: Cluster, old: str) -> None:
@@ -137,3 +156,35 @@ async def test_a_nats_server_that_leads_and_is_cut_off_queues_nothing_alone(
         network.cut_off(buffered.ports(name))
         await asyncio.sleep(CUT_OFF_SECONDS)
         network.heal()
+
+
+# At the end
+
+
+async def test_after_all_of_it_the_read_models_are_those_of_a_rebuild(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    head = await asyncio.to_thread(cluster.up.caught_up)
+    async with cluster.session("postgres") as session:
+        await session.execute("CREATE DATABASE rebuilt")
+    live, again = (cluster.up.database_url(each) for each in ("scoring", "rebuilt"))
+    environment = {
+        "TOUCHLEDGER_SCORING_DATABASE_URL": again,
+        "TOUCHLEDGER_SCORING_JOURNAL_TARGET": cluster.target("touchpoint"),
+        "TOUCHLEDGER_SCORING_PEERS_SECRET_FILE": str(cluster.data / "secrets" / "peers.secret"),
+    }
+    service = Service("scoring", environment, tmp_path / "rebuilt.log")
+    service.start()
+    try:
+        await asyncio.to_thread(service.wait_until_ready)
+        await eventually(
+            "the rebuild ends",
+            lambda: rows(again, "SELECT position FROM bi.freshness")[0][0] == head,
+        )
+    finally:
+        service.kill()
+    wanted, found = (await asyncio.to_thread(read_models, each) for each in (live, again))
+    assert wanted.keys() == found.keys()
+    for table in wanted:
+        assert wanted[table] == found[table], table
+    assert head > 0
