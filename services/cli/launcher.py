@@ -200,6 +200,7 @@ class Launcher:
 
     def _start(self, stack: contextlib.ExitStack) -> None:
         _check_zone(self._options.reporting_zone)
+        self._check_kind()
         self._folder.create()
         stack.enter_context(self._folder.locked())
         self._folder.remove_running()
@@ -223,7 +224,6 @@ class Launcher:
             )
             # Before the server's own, and so after it: the server stops once all of its log is streamed.
             stack.callback(self._archive.stop)
-        self._check_kind()
         if options.cluster:
             admin_url = self._start_pair(stack)
         else:
