@@ -129,10 +129,12 @@ class _Hosts:
             urlunsplit(parts._replace(netloc=f"{user}{at}{host}")) for host in hosts.split(",")
         )
 
-    async def connect(self, _: str, **options: Any) -> "asyncpg.Connection[asyncpg.Record]":
+    async def connect(
+        self, dsn: str | None = None, **options: Any
+    ) -> "asyncpg.Connection[asyncpg.Record]":
         for left in reversed(range(len(self._urls))):
             try:
-                connection = await asyncpg.connect(
+                connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
                     self._urls[0], timeout=CONNECT_TIMEOUT_SECONDS / len(self._urls), **options
                 )
                 # There is no public way to it.

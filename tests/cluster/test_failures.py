@@ -183,7 +183,8 @@ async def test_after_all_of_it_the_read_models_are_those_of_a_rebuild(
         )
     finally:
         service.kill()
-    wanted, found = (await asyncio.to_thread(read_models, each) for each in (live, again))
+    wanted = await asyncio.to_thread(read_models, live)
+    found = await asyncio.to_thread(read_models, again)
     assert wanted.keys() == found.keys()
     for table in wanted:
         assert wanted[table] == found[table], table
