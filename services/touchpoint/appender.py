@@ -383,10 +383,13 @@ class Appender:
             for each in answer
             if isinstance(each, Result)
         )
-        last = max(stored, default=0)
-        if last > self._durable_up_to:
+        await self.confirm_up_to(connection, max(stored, default=0))
+
+    async def confirm_up_to(self, connection: Pool | Connection, position: int) -> None:
+        """Before somebody is told that what was read is recorded."""
+        if position > self._durable_up_to:
             await confirm(connection)
-            self._durable_up_to = last
+            self._durable_up_to = max(self._durable_up_to, position)
 
     async def _call(self, connection: Connection, plan: Plan) -> int:
         attempts = [rows.attempt for rows, indexes in plan.chosen for _ in indexes]

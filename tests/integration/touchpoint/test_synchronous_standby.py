@@ -65,6 +65,8 @@ async def test_a_repeat_of_what_the_standby_lacks_is_not_a_duplicate_until_it_ha
         another = await Journal.open(pool, stopping=asyncio.Event())
         with pytest.raises(TimeoutError):
             await append(another, entry("event-1"))
+        with pytest.raises(TimeoutError):
+            await another.positions([entry("event-1").originator_id])
         await want_standby(pool, "")
         for each in (journal, another):
             assert [duplicate(1)] == await append(each, entry("event-1"))
