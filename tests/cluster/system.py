@@ -15,7 +15,6 @@ from typing import Any
 
 import asyncpg
 
-from services.cli.data_folder import DataFolder
 from services.touchpoint.identity import originator_ids
 from tests.cluster.load import DUPLICATE, QUEUED, RECORDED, Load
 from tests.support.sealed import assert_sealed
@@ -131,14 +130,17 @@ class Cluster:
             await load.more_acks(ACKS_AROUND, seconds_max=RECOVERY_SECONDS_MAX)
             began = time.monotonic()
             yield load
+            await eventually("what was killed is back", self._is_back)
             await load.more_acks(ACKS_AROUND, seconds_max=RECOVERY_SECONDS_MAX)
             fault.failed_seconds = load.longest_silence(began)
         await self.all_ready()
-        parts = self.parts()
-        assert not any(parts[name]["pid"] == pid for name, pid in self.killed.items())
         fault.failed_calls = load.failures
         await self._check(load, fault)
         self.faults.append(fault)
+
+    def _is_back(self) -> bool:
+        parts = self.parts()
+        return all(parts[name]["pid"] not in (None, pid) for name, pid in self.killed.items())
 
     async def _check(self, load: Load, fault: Fault) -> None:
         """0 acked lost, 0 doubled, dense, projected. What was unknown is stored once after a repeat."""
@@ -189,9 +191,6 @@ class Cluster:
             yield connection
         finally:
             await connection.close()
-
-    def secret(self, name: str) -> str:
-        return DataFolder(self.data).password(name, must_exist=True)
 
 
 def ids(event_ids: "set[str] | list[str]") -> dict[str, bytes]:

@@ -13,6 +13,7 @@ from tests.cluster.system import ACKS_AROUND, RECOVERY_SECONDS_MAX, Cluster, eve
 from tests.support.stack import Service
 from tests.support.up import touchledger
 
+OWNER = "SELECT owner FROM scoring.lease WHERE projection = 'live'"
 # Longer than any election or lease takes.
 CUT_OFF_SECONDS = 5.0
 
@@ -69,7 +70,8 @@ async def test_the_standby_has_all_that_was_acked_when_the_primary_is_killed(
 
 def projecting(cluster: Cluster) -> tuple[str, str]:
     """The scoring worker that projects, and the one that stands by."""
-    pid = int((cluster.status()["projected_by"] or ":0").rpartition(":")[2])
+    [[owner]] = cluster.up.rows("scoring", OWNER)
+    pid = int(owner.rpartition(":")[2] or 0)
     workers = {each["pid"]: each["name"] for each in cluster.of_kind("scoring")}
     owner = workers.pop(pid, "")
     return owner, next(iter(workers.values()))
