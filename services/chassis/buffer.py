@@ -245,7 +245,10 @@ class Link:
         message = await self.request(
             f"$JS.API.{name}.{STREAM}", json.dumps(asked).encode() if asked else b""
         )
-        answer: dict[str, Any] = json.loads(message.data)
+        try:
+            answer: dict[str, Any] = json.loads(message.data)
+        except ValueError:
+            raise Unavailable("an answer of JetStream", got="something else") from None
         if error := answer.get("error"):
             raise ApiError(error.get("err_code", 0), error.get("description", ""))
         return answer
