@@ -20,6 +20,7 @@ from pathlib import Path
 
 import asyncpg
 import grpc
+import psutil
 import pytest
 from google.protobuf import json_format
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -485,6 +486,22 @@ class OwnServer:
         os.kill(pid, signal.SIGKILL)
         self.stop()
 
+    @contextlib.contextmanager
+    def silent(self) -> Iterator[None]:
+        """Connections stay, the kernel takes up new ones, and nobody answers: as if packets were lost."""
+        postmaster = psutil.Process(
+            int((self._folder / "data" / "postmaster.pid").read_text().split()[0])
+        )
+        postmaster.suspend()
+        stopped = [postmaster, *postmaster.children()]
+        for process in stopped[1:]:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in stopped:
+                process.resume()
+
     def execute(self, *statements: str) -> None:
         async def run() -> None:
             connection = await asyncpg.connect(self.admin_url)
@@ -534,6 +551,27 @@ def test_a_database_that_stops_or_crashes_under_load_loses_nothing_and_all_recov
     assert_told_to_repeat(load.failures)
     # No process was started again.
     assert {service.process.poll() for service in stack.services if service.process} == {None}
+    assert_nothing_lost(stack, load)
+
+
+def test_a_database_that_does_not_answer_keeps_no_service_from_stopping_in_time(
+    server: OwnServer, on_own_server: Stack
+) -> None:
+    stack = on_own_server
+    with Load(stack).running() as load:
+        load.wait_for_more()
+        with server.silent():
+            load.wait_for_failure()
+            for service in stack.services:
+                assert service.process is not None
+                service.process.send_signal(signal.SIGTERM)
+            for service in stack.services:
+                assert service.process is not None
+                # Half a minute is what one statement alone would be given.
+                assert service.process.wait(2 * STOP_GRACE_SECONDS) == 0, service.log.read_text()
+        for service in stack.services:
+            start(service)
+        load.wait_for_more()
     assert_nothing_lost(stack, load)
 
 
