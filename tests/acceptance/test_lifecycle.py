@@ -35,7 +35,7 @@ from touchledger.v1.ingest_pb2_grpc import IngestServiceStub
 from touchledger.v1.journal_pb2_grpc import JournalServiceStub
 
 SERVICES = ("touchpoint", "scoring", "gateway")
-DEADLINE_SECONDS = 30
+DEADLINE_SECONDS = 60
 BATCH = 20
 # Calls at once: many wait in a process when it is stopped, and no more than appends may wait.
 BURST = 200
