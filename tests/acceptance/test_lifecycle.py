@@ -522,12 +522,20 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnServer]:
     made.stop()
 
 
+@contextlib.contextmanager
+def stack_on(server: OwnServer, folder: Path) -> Iterator[Stack]:
+    databases = {name: f"{folder.name.replace('-', '_')}_{name}" for name in SERVICES}
+    for database in databases.values():
+        server.execute(f"CREATE DATABASE {database}")
+    base = server.admin_url.rpartition("/")[0]
+    urls = {name: f"{base}/{database}" for name, database in databases.items()}
+    with running_stack(folder, urls) as stack:
+        yield stack
+
+
 @pytest.fixture(scope="module")
 def on_own_server(server: OwnServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    for name in SERVICES:
-        server.execute(f"CREATE DATABASE {name}")
-    urls = {name: f"{server.admin_url.rpartition('/')[0]}/{name}" for name in SERVICES}
-    with running_stack(tmp_path_factory.mktemp("own-stack"), urls) as stack:
+    with stack_on(server, tmp_path_factory.mktemp("own-stack")) as stack:
         yield stack
 
 
@@ -555,24 +563,27 @@ def test_a_database_that_stops_or_crashes_under_load_loses_nothing_and_all_recov
 
 
 def test_a_database_that_does_not_answer_keeps_no_service_from_stopping_in_time(
-    server: OwnServer, on_own_server: Stack
+    server: OwnServer, tmp_path: Path
 ) -> None:
-    stack = on_own_server
-    with Load(stack).running() as load:
-        load.wait_for_more()
-        with server.silent():
-            load.wait_for_failure()
+    folder = tmp_path / "silent"
+    folder.mkdir()
+    with stack_on(server, folder) as stack:
+        with Load(stack).running() as load:
+            load.wait_for_more()
+            with server.silent():
+                load.wait_for_failure()
+                for service in stack.services:
+                    assert service.process is not None
+                    service.process.send_signal(signal.SIGTERM)
+                for service in stack.services:
+                    assert service.process is not None
+                    # Half a minute is what one statement alone would be given.
+                    code = service.process.wait(2 * STOP_GRACE_SECONDS)
+                    assert code == 0, service.log.read_text()
             for service in stack.services:
-                assert service.process is not None
-                service.process.send_signal(signal.SIGTERM)
-            for service in stack.services:
-                assert service.process is not None
-                # Half a minute is what one statement alone would be given.
-                assert service.process.wait(2 * STOP_GRACE_SECONDS) == 0, service.log.read_text()
-        for service in stack.services:
-            start(service)
-        load.wait_for_more()
-    assert_nothing_lost(stack, load)
+                start(service)
+            load.wait_for_more()
+        assert_nothing_lost(stack, load)
 
 
 def assert_all_wait(stack: Stack, load: Load) -> None:
