@@ -28,6 +28,7 @@ COMMANDS = (
     "mend",
     "alert",
     "bi",
+    "buffer",
     "case",
     "key",
     "projection",

@@ -3,11 +3,13 @@
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.chassis import logs, settings, telemetry
+from services.chassis.buffer import Link
 from services.chassis.client import open_channel
 from services.chassis.postgres import open_pool, refuse_unsafe_library_mode
 from services.chassis.server import Server, run_process
 from services.gateway.access import METHODS, Access
 from services.gateway.beacon import HttpBeacon
+from services.gateway.buffer import Buffer
 from services.gateway.cloudevents import HttpCloudEvents
 from services.gateway.deliveries import Deliveries
 from services.gateway.docs import HttpDocs
@@ -16,6 +18,7 @@ from services.gateway.forwarding import SCORING_SERVICES, TOUCHPOINT_SERVICES, F
 from services.gateway.http import Http
 from services.gateway.http_events import HttpEvents, HttpPublisher
 from services.gateway.http_health import HttpHealth
+from services.gateway.http_outcomes import HttpOutcomes
 from services.gateway.http_scores import HttpScores
 from services.gateway.http_webhooks import HttpWebhooks
 from services.gateway.keyring import Keyring
@@ -24,8 +27,10 @@ from services.gateway.limits import Limits
 from services.gateway.mapper import Mapper
 from services.gateway.measures import measures
 from services.gateway.migrate import prepare
+from services.gateway.outcomes import Outcomes
 from services.gateway.quarantine import Quarantine
 from services.gateway.quarantine_servicer import QuarantineServicer
+from services.gateway.refused import RefusedEvents
 from services.gateway.segment_http import HttpSegment
 from services.gateway.servicer import IngestServicer
 from services.gateway.settings import Settings
@@ -67,12 +72,27 @@ async def main() -> None:
             if configured.local_key_file:
                 await access.keep_local_key(configured.local_key_file)
             health = health_pb2_grpc.HealthStub(touchpoint)
+            link = buffer = None
+            if configured.buffer:
+                link = Link(
+                    configured.buffer,
+                    name=NAME,
+                    ca_file=configured.services_ca_file,
+                    cert_file=configured.services_cert_file,
+                    key_file=configured.services_key_file,
+                )
+                buffer = Buffer(link, keyring, replicas=configured.buffer_replicas)
 
             async def ready() -> str:
-                """An ack needs keys and journal; questions alone are no reason to take publishers away."""
+                """An ack needs keys, and the journal or what is in front of it.
+
+                Questions alone are no reason to take publishers away.
+                """
                 if server.stopping.is_set():
                     return "stopping"
                 await pool.fetchval("SELECT 1")
+                if buffer is not None:
+                    return buffer.ready()
                 answer = await health.Check(
                     health_pb2.HealthCheckRequest(), timeout=UPSTREAM_HEALTH_DEADLINE_SECONDS
                 )
@@ -89,8 +109,11 @@ async def main() -> None:
             )
             quarantine = Quarantine(pool, keyring)
             upstream = Upstream(touchpoint, keyring, quarantine)
+            # What waits in this gateway's database anyway, such as deliveries, goes to the journal.
+            outcomes = Outcomes(touchpoint, keyring, buffer)
+            publishing = Upstream(touchpoint, keyring, quarantine, buffer)
             ingest_pb2_grpc.add_IngestServiceServicer_to_server(
-                IngestServicer(access, limits, upstream), server.grpc
+                IngestServicer(access, limits, publishing, outcomes), server.grpc
             )
             keys_pb2_grpc.add_KeyServiceServicer_to_server(
                 KeyServicer(access, limits, pool, keyring), server.grpc
@@ -110,13 +133,14 @@ async def main() -> None:
             for service in SCORING_SERVICES:
                 forwarding.add(service, scoring, server.grpc)
             server.reflect({method.split("/")[1] for method in METHODS})
-            publisher = HttpPublisher(access, limits, upstream)
+            publisher = HttpPublisher(access, limits, publishing)
             routes = [
                 *HttpHealth(ready).routes(),
                 *HttpEvents(publisher).routes(),
+                *HttpOutcomes(access, limits, outcomes).routes(),
                 *HttpCloudEvents(publisher).routes(),
                 *HttpBeacon(access, publisher).routes(),
-                *HttpSegment(access, limits, upstream, pool).routes(),
+                *HttpSegment(access, limits, publishing, pool).routes(),
                 *HttpWebhooks(access, limits, webhooks, deliveries, mapper).routes(),
                 *HttpScores(access, limits, forwarding, scoring).routes(),
             ]
@@ -126,6 +150,8 @@ async def main() -> None:
                 [
                     *(http.run(), limits.run(), quarantine.run(), deliveries.run(), mapper.run()),
                     measures(pool).run(),
+                    RefusedEvents(touchpoint, quarantine).run(),
+                    *(each.run() for each in (link, buffer) if each is not None),
                 ],
                 also_stop=[http.stop],
                 cut_off=[pool.terminate],

@@ -650,6 +650,9 @@ class Good(NamedTuple):
     def part(self, start: int, end: int) -> "Good":
         return Good._make(column[start:end] for column in self)
 
+    def chosen(self, indexes: Sequence[int]) -> "Good":
+        return Good._make([column[index] for index in indexes] for column in self)
+
     @classmethod
     def joined(cls, parts: Iterable["Good"]) -> "Good":
         columns = zip(*parts, strict=True)

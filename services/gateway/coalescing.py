@@ -28,10 +28,11 @@ from services.chassis.errors import (
     place_of,
 )
 from services.chassis.wire import with_length
+from services.gateway.buffer import Buffer
 from services.gateway.checks import Good, good
 from services.gateway.encoding import SLICE_EVENTS, Shared, append_request
 from services.gateway.keyring import Keyring
-from touchledger.v1 import journal_pb2
+from touchledger.v1 import ingest_pb2, journal_pb2
 from touchledger.v1.problem_pb2 import Problem
 
 log = structlog.get_logger()
@@ -71,6 +72,12 @@ class Stored(NamedTuple):
     results: Sequence[journal_pb2.AppendResult]
 
 
+class Queued(NamedTuple):
+    """The same where a buffer takes them: QUEUED or RETRY."""
+
+    results: Sequence[ingest_pb2.PublishResult]
+
+
 @dataclass(slots=True, eq=False)
 class Waiting:
     shared: Shared
@@ -78,7 +85,7 @@ class Waiting:
     encodings: Sequence[bytes]
     size: int
     since_seconds: float
-    answer: "asyncio.Future[Stored | None]"
+    answer: "asyncio.Future[Stored | Queued | None]"
     # With the trace of the publish.
     context: Context
 
@@ -90,9 +97,16 @@ class Run:
     publishes: Sequence[Waiting]
     events: Good
 
+    @property
+    def shared(self) -> Shared:
+        return self.publishes[0].shared
+
 
 class Coalescing:
-    def __init__(self, journal: grpc.aio.Channel, keyring: Keyring) -> None:
+    def __init__(
+        self, journal: grpc.aio.Channel, keyring: Keyring, buffer: Buffer | None = None
+    ) -> None:
+        self._buffer = buffer
         self._append_many = journal.unary_unary(
             APPEND_MANY, response_deserializer=journal_pb2.AppendManyResponse.FromString
         )
@@ -105,7 +119,7 @@ class Coalescing:
         self._looking = False
         _coalescing.add(self)
 
-    async def append(self, shared: Shared, encodings: Sequence[bytes]) -> Stored | None:
+    async def append(self, shared: Shared, encodings: Sequence[bytes]) -> Stored | Queued | None:
         """What became of a small publish of good events.
 
         None where one of them is not good at first sight: then nothing is stored.
@@ -198,7 +212,24 @@ class Coalescing:
         for each in taken:
             if each not in good_ones:
                 _answer(each, None)
-        await self._append(runs)
+        if self._buffer is not None:
+            await asyncio.gather(*(self._queue(self._buffer, run) for run in runs))
+        else:
+            await self._append(runs)
+
+    async def _queue(self, buffer: Buffer, run: Run) -> None:
+        try:
+            results = await buffer.queue(run.shared, run.events)
+        except Exception as error:
+            problem = _of_the_call(error)
+            for each in run.publishes:
+                _answer(each, from_outcome(problem))
+            return
+        start = 0
+        for each in run.publishes:
+            end = start + len(each.encodings)
+            _answer(each, _of_queued(results[start:end]))
+            start = end
 
     async def _append(self, runs: Sequence[Run]) -> None:
         if not runs:
@@ -216,9 +247,7 @@ class Coalescing:
         await self._append(apart)
 
     async def _outcomes(self, runs: Sequence[Run]) -> Sequence[journal_pb2.AppendOutcome]:
-        requests = [
-            append_request(run.publishes[0].shared, run.events, self._keyring) for run in runs
-        ]
+        requests = [append_request(run.shared, run.events, self._keyring) for run in runs]
         many = b"".join([with_length(REQUEST, b"".join(each)) for each in requests])
         answer: journal_pb2.AppendManyResponse = await self._append_many(
             many, timeout=CALL_SECONDS_MAX
@@ -297,7 +326,15 @@ def _answer_each(run: Run, response: journal_pb2.AppendResponse) -> None:
         start = end
 
 
-def _answer(waiting: Waiting, answer: Stored | ServiceError | None) -> None:
+def _of_queued(results: Sequence[ingest_pb2.PublishResult]) -> Queued | ServiceError:
+    """As each publish alone: where nothing of it was queued, that is an error."""
+    retry = ingest_pb2.DISPOSITION_RETRY
+    if all(each.disposition == retry for each in results):
+        return from_outcome(results[0].problem)
+    return Queued(results)
+
+
+def _answer(waiting: Waiting, answer: Stored | Queued | ServiceError | None) -> None:
     """Nothing where it has one, or its caller has given up."""
     if waiting.answer.done():
         return

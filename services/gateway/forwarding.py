@@ -21,6 +21,7 @@ from services.gateway.limits import Limits
 from services.gateway.streams import SLOW_READER_SECONDS, Places, send
 from touchledger.v1 import (
     alerts_pb2,
+    buffer_pb2,
     cases_pb2,
     catalog_pb2,
     experience_pb2,
@@ -31,6 +32,7 @@ from touchledger.v1 import (
 TOUCHPOINT_SERVICES = (
     catalog_pb2.DESCRIPTOR.services_by_name["TouchpointCatalogService"],
     cases_pb2.DESCRIPTOR.services_by_name["RecoveryCaseService"],
+    buffer_pb2.DESCRIPTOR.services_by_name["BufferService"],
 )
 SCORING_SERVICES = (
     scoring_pb2.DESCRIPTOR.services_by_name["ScoringService"],

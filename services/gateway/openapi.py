@@ -121,7 +121,8 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
     said |= comments("experience.proto")
     schemas: dict[str, Any] = {}
     _add(schemas, events_pb2.DESCRIPTOR.message_types_by_name["Event"], said)
-    _add(schemas, ingest_pb2.DESCRIPTOR.message_types_by_name["PublishBatchResponse"], said)
+    for name in ("PublishBatchResponse", "GetOutcomesResponse"):
+        _add(schemas, ingest_pb2.DESCRIPTOR.message_types_by_name[name], said)
     for service in (
         scoring_pb2.DESCRIPTOR.services_by_name["ScoringService"],
         experience_pb2.DESCRIPTOR.services_by_name["ExperienceService"],

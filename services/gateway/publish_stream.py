@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import grpc
 
 from services.chassis.errors import Malformed
+from services.gateway.later_outcomes import LaterOutcomes
 from services.gateway.streams import SLOW_READER_SECONDS, send
 from touchledger.v1.ingest_pb2 import PublishStreamRequest, PublishStreamResponse
 
@@ -21,10 +22,18 @@ Publish = Callable[[PublishStreamRequest], Awaitable[PublishStreamResponse]]
 
 
 class PublishStream:
-    def __init__(self, context: grpc.aio.ServicerContext, publish: Publish) -> None:
-        """`publish` answers a batch; what it raises ends the call."""
+    def __init__(
+        self,
+        context: grpc.aio.ServicerContext,
+        publish: Publish,
+        later: LaterOutcomes | None = None,
+    ) -> None:
+        """`publish` answers a batch; what it raises ends the call. `later`: what is told besides answers."""
         self._context = context
         self._publish = publish
+        self._later = later
+        # One answer at a time.
+        self._writing = asyncio.Lock()
         self._sequence = 0
         self._credits = CREDITS
         # In the order of their sequences; None is the end. The credits bound it.
@@ -36,6 +45,7 @@ class PublishStream:
         """Until the client half-closes or `requests` raises; either way what was read is answered first."""
         reading = asyncio.create_task(self._read(requests), name="read batches")
         under_way = list[asyncio.Task[PublishStreamResponse]]()
+        telling = asyncio.create_task(self._tell_later(), name="tell outcomes")
         try:
             await self._send(PublishStreamResponse(credits=CREDITS))
             while publishing := await self._in_flight.get():
@@ -44,19 +54,29 @@ class PublishStream:
                 under_way.clear()
                 self._credits += answer.credits
                 await self._send(answer)
+                if self._later is not None:
+                    self._later.answered(answer.sequence)
             await reading
+            if self._later is not None:
+                self._later.end()
+            await telling
         except grpc.aio.InternalError:
             # The transport's word for a connection that has ended under a write: nobody is there any more.
             return
         finally:
+            telling.cancel()
             reading.cancel()
-            await asyncio.wait([reading])
+            await asyncio.wait([reading, telling])
             while not self._in_flight.empty():
                 if publishing := self._in_flight.get_nowait():
                     under_way.append(publishing)
             for each in under_way:
                 each.cancel()
-            await asyncio.gather(reading, *under_way, return_exceptions=True)
+            await asyncio.gather(reading, telling, *under_way, return_exceptions=True)
+
+    async def _tell_later(self) -> None:
+        if self._later is not None:
+            await self._later.run(self._send)
 
     async def _read(self, requests: AsyncIterator[PublishStreamRequest]) -> None:
         try:
@@ -88,4 +108,5 @@ class PublishStream:
             self._answered.set()
 
     async def _send(self, answer: PublishStreamResponse) -> None:
-        await send(self._context, answer, seconds_max=SLOW_READER_SECONDS)
+        async with self._writing:
+            await send(self._context, answer, seconds_max=SLOW_READER_SECONDS)

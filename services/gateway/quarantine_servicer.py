@@ -6,18 +6,20 @@ import re
 import grpc
 from google.protobuf import json_format
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.chassis.errors import Conflict, Malformed
 from services.gateway.access import RECOVER, Access, Caller
 from services.gateway.limits import Limits
 from services.gateway.quarantine import Kept, Quarantine
+from services.gateway.refused import ENTRY
 from services.gateway.upstream import Upstream
 from touchledger import event_json
 from touchledger.v1 import ingest_pb2, quarantine_pb2_grpc
 from touchledger.v1 import quarantine_pb2 as pb
 from touchledger.v1.events_pb2 import Event
+from touchledger.v1.journal_pb2 import AppendRequest
 from touchledger.v1.problem_pb2 import Problem
 
 # The formats that an entry can be read from as it is; others are vendors', whose reading needs their headers.
@@ -93,6 +95,9 @@ class QuarantineServicer(quarantine_pb2_grpc.QuarantineServiceServicer):
             return ingest_pb2.PublishResult(
                 disposition=ingest_pb2.DISPOSITION_DUPLICATE, position=kept.position
             )
+        if kept.entry.format == ENTRY and not request.HasField("mended"):
+            # It was checked and encoded when it was queued, and the journal refused it then.
+            return await self._upstream.append_as_it_is(kept.content)
         event = request.mended if request.HasField("mended") else _as_it_came(kept)
         if isinstance(event, Problem):
             return _stays(kept, event)
@@ -158,8 +163,8 @@ def readable(content: bytes, format: str) -> str:
     """The content as JSON, in the names that problems use, as far as it can be read; else nothing."""
     if not content:
         return ""
-    if format == EVENT:
-        event = Event.FromString(content)
+    if format in (EVENT, ENTRY):
+        event = _event_of(content) if format == ENTRY else Event.FromString(content)
         _clear_what_has_no_json(event)
         return json_format.MessageToJson(event, indent=None, preserving_proto_field_name=True)
     try:
@@ -167,6 +172,14 @@ def readable(content: bytes, format: str) -> str:
     except event_json.EventJsonError:
         return ""
     return content.decode()
+
+
+def _event_of(request: bytes) -> Event:
+    """As it would have been stored; empty where it can't be read."""
+    try:
+        return Event.FromString(AppendRequest.FromString(request).entries[0].event)
+    except (DecodeError, IndexError):
+        return Event()
 
 
 def _clear_what_has_no_json(message: Message) -> None:

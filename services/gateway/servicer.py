@@ -12,7 +12,9 @@ from services.chassis.errors import (
     translate,
 )
 from services.gateway.access import PUBLISH, Access
+from services.gateway.later_outcomes import LaterOutcomes
 from services.gateway.limits import Limits
+from services.gateway.outcomes import Outcomes
 from services.gateway.publish_stream import PublishStream
 from services.gateway.shallow import encodings_in
 from services.gateway.streams import Places
@@ -31,10 +33,13 @@ PUBLISH_STREAM = "/touchledger.v1.IngestService/PublishStream"
 
 
 class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
-    def __init__(self, access: Access, limits: Limits, upstream: Upstream) -> None:
+    def __init__(
+        self, access: Access, limits: Limits, upstream: Upstream, outcomes: Outcomes
+    ) -> None:
         self._access = access
         self._limits = limits
         self._upstream = upstream
+        self._outcomes = outcomes
         self._streams = Places()
 
     async def Publish(
@@ -66,30 +71,43 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
                 validate_only=request.validate_only,
             )
 
+    async def GetOutcomes(
+        self, request: ingest_pb2.GetOutcomesRequest, context: grpc.aio.ServicerContext
+    ) -> ingest_pb2.GetOutcomesResponse:
+        caller = await self._access.admit(context.invocation_metadata(), PUBLISH)
+        with self._limits.question(caller):
+            return await self._outcomes.of(caller, request.event_ids)
+
     async def PublishStream(  # type: ignore[override]  # it writes to the context, as only so it sees that nobody reads
         self,
         request_iterator: AsyncIterator[ingest_pb2.PublishStreamRequest],
         context: grpc.aio.ServicerContext,
     ) -> None:
         metadata = dict(context.invocation_metadata() or ())
+        caller = await self._access.admit(metadata.items(), PUBLISH)
+        later = LaterOutcomes(self._outcomes, caller)
 
         async def publish(
             request: ingest_pb2.PublishStreamRequest,
         ) -> ingest_pb2.PublishStreamResponse:
+            if request.sequence == 1:
+                later.wanted = request.want_outcomes
             with telemetry.part_span("publish of a stream", metadata):
-                return await self._publish_of_stream(request, metadata)
+                return await self._publish_of_stream(request, metadata, later)
 
-        caller = await self._access.admit(metadata.items(), PUBLISH)
         with self._streams.held(
             caller,
             gateway_max=STREAMS_MAX,
             tenant_max=STREAMS_OF_TENANT_MAX,
             key_max=STREAMS_OF_KEY_MAX,
         ):
-            await PublishStream(context, publish).run(request_iterator)
+            await PublishStream(context, publish, later).run(request_iterator)
 
     async def _publish_of_stream(
-        self, request: ingest_pb2.PublishStreamRequest, metadata: dict[str, str | bytes]
+        self,
+        request: ingest_pb2.PublishStreamRequest,
+        metadata: dict[str, str | bytes],
+        later: LaterOutcomes,
     ) -> ingest_pb2.PublishStreamResponse:
         answer = ingest_pb2.PublishStreamResponse(sequence=request.sequence, credits=1)
         try:
@@ -102,6 +120,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
                     caller, request.events, request.attempt, encodings=encodings
                 )
                 answer.results.extend(results)
+            later.batch(request, encodings, results)
         except Exception as error:
             told = translate(error, method=PUBLISH_STREAM)
             if told is None or isinstance(told, (Unauthenticated, Forbidden)):

@@ -19,6 +19,12 @@ class Settings(ServiceSettings, env_prefix="TOUCHLEDGER_GATEWAY_"):
     services_ca_file: Path | None = None
     services_cert_file: Path | None = None
     services_key_file: Path | None = None
+    # NATS servers, nats://HOST:PORT or tls://HOST:PORT with commas between: events are queued there and
+    # answered QUEUED, and the touchpoint services that have the same setting record them. Over tls:// with
+    # the PEM files above. Unset: events go to the journal at once and are answered RECORDED.
+    buffer: str | None = None
+    # How many servers must keep what is queued: what the touchpoint services are told, too.
+    buffer_replicas: int = Field(default=1, ge=1, le=5)
     # 64 hexadecimal digits. Pseudonyms and content digests are made with keys derived from it: all gateways
     # share it, it lives outside the databases, and losing it means that no repeated event is recognised.
     secret_key_file: Path

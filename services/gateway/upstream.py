@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from typing import NamedTuple
 
 import grpc
@@ -11,8 +11,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from services.chassis import telemetry
 from services.chassis.errors import Forbidden, Unauthenticated, Unavailable, from_rpc, translate
 from services.gateway.access import Caller
+from services.gateway.buffer import Buffer, Parcel
 from services.gateway.checks import MENDABLE, Good, checked, encodings_of, good
-from services.gateway.coalescing import Coalescing, Stored, is_small
+from services.gateway.coalescing import Coalescing, Queued, Stored, is_small
 from services.gateway.encoding import SLICE_EVENTS, Shared, append_request
 from services.gateway.keyring import Keyring
 from services.gateway.quarantine import Bad, Quarantine
@@ -58,11 +59,19 @@ class Content(NamedTuple):
 class Upstream:
     """Applies no limits: its callers do, with `limits.call`."""
 
-    def __init__(self, channel: grpc.aio.Channel, keyring: Keyring, quarantine: Quarantine) -> None:
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        keyring: Keyring,
+        quarantine: Quarantine,
+        buffer: Buffer | None = None,
+    ) -> None:
+        """buffer: where good events go; without one they go to the journal, over the channel."""
+        self._buffer = buffer
         self._append_one = channel.unary_unary(
             APPEND, response_deserializer=journal_pb2.AppendResponse.FromString
         )
-        self._coalescing = Coalescing(channel, keyring)
+        self._coalescing = Coalescing(channel, keyring, buffer)
         self._keyring = keyring
         self._quarantine = quarantine
         self._turn = asyncio.Lock()
@@ -122,25 +131,24 @@ class Upstream:
         )
         encodings = encodings or encodings_of(given)
         if encodings and not validate_only and is_small(encodings):
-            stored = await self._coalescing.append(shared, encodings)
-            if stored:
-                return _counted(_told(stored))
-        some, request = list[Good | None](), b""
+            small = await self._coalescing.append(shared, encodings)
+            if small:
+                return _counted(_told(small))
+        some, storing = list[Good | None](), None
         if encodings:
             # One after the other, and slice by slice: of those that are handled at the same time all are
             # done at the end, and the journal, which could be storing the first, waits till then.
             async with self._turn:
                 some = await _at_first_sight(encodings)
                 if not validate_only and all(some):
-                    request = await self._encoded(shared, filter(None, some))
-        if request:
-            return _counted(_told(await self._append(request, len(given))))
+                    storing = await self._encoded(shared, filter(None, some))
+        if storing:
+            return _counted(_told(await storing))
         found = await _checked(given, some)
         accepted = [each for each in found if isinstance(each, Good)]
-        stored = NOTHING
+        stored: Stored | Queued = NOTHING
         if accepted and not validate_only:
-            request = await self._encoded(shared, accepted)
-            stored = await self._append(request, sum(len(each.encodings) for each in accepted))
+            stored = await (await self._encoded(shared, accepted))
         # What is set aside, whole or as a problem alone; None where the event is good.
         bad = _set_aside(given, found, contents, adapter)
         answer = ingest_pb2.PublishBatchResponse()
@@ -152,20 +160,27 @@ class Upstream:
                 caller, [each for each in bad if each is not None], attempt, received_at
             )
         )
-        results = iter(stored.results)
-        for each in bad:
-            if each is None:
-                _tell([next(results)], stored.journal_id, answer)
-            else:
-                answer.results.append(next(refused))
+        told = iter(_told(stored).results)
+        answer.results.extend(next(told if each is None else refused) for each in bad)
         return _counted(answer)
 
-    async def _encoded(self, shared: Shared, events: Iterable[Good]) -> bytes:
+    async def _encoded(
+        self, shared: Shared, some: Iterable[Good]
+    ) -> Coroutine[None, None, Stored | Queued]:
+        """What is to be awaited for the events, now encoded, to be stored or queued."""
+        events = Good.joined(some)
+        if self._buffer is not None:
+            return _queued(await self._buffer.put(shared, events))
         parts = list[bytes]()
-        for part in append_request(shared, Good.joined(events), self._keyring):
+        for part in append_request(shared, events, self._keyring):
             parts.append(part)
             await asyncio.sleep(0)
-        return b"".join(parts)
+        return self._append(b"".join(parts), len(events.encodings))
+
+    async def append_as_it_is(self, request: bytes) -> ingest_pb2.PublishResult:
+        """An AppendRequest with one entry, which the journal has refused before, once more."""
+        [result] = _told(await self._append(request, 1)).results
+        return result
 
     async def _append(self, request: bytes, events: int) -> Stored:
         """What became of so many events, by a call of their own."""
@@ -209,6 +224,10 @@ class Upstream:
             _kept(each.problem, next(ids)) if isinstance(each, Bad) else _rejected(each)
             for each in bad
         ]
+
+
+async def _queued(parcel: Parcel) -> Queued:
+    return Queued(await parcel.results())
 
 
 async def _at_first_sight(encodings: Sequence[bytes]) -> list[Good | None]:
@@ -307,28 +326,23 @@ def _counted(answer: ingest_pb2.PublishBatchResponse) -> ingest_pb2.PublishBatch
     return answer
 
 
-def _told(stored: Stored) -> ingest_pb2.PublishBatchResponse:
+def _told(stored: Stored | Queued) -> ingest_pb2.PublishBatchResponse:
     """What became of events that were all good."""
     answer = ingest_pb2.PublishBatchResponse()
-    _tell(stored.results, stored.journal_id, answer)
-    return answer
-
-
-def _tell(
-    results: Iterable[journal_pb2.AppendResult],
-    journal_id: str,
-    answer: ingest_pb2.PublishBatchResponse,
-) -> None:
+    if isinstance(stored, Queued):
+        answer.results.extend(stored.results)
+        return answer
     # In place: results that are copied into it cost twice as much.
     add = answer.results.add
-    for each in results:
+    for each in stored.results:
         number, disposition = each.position, STORED.get(each.status)
         if disposition is None:
             answer.results.append(_rejected(_id_conflict(number)))
             continue
         position = add(disposition=disposition).position
-        position.journal_id = journal_id
+        position.journal_id = stored.journal_id
         position.number = number
+    return answer
 
 
 def _id_conflict(position: int) -> Problem:

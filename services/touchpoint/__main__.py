@@ -10,10 +10,12 @@ from services.touchpoint.decisions.decisions import Decisions
 from services.touchpoint.journal import Journal
 from services.touchpoint.measures import measures
 from services.touchpoint.migrate import prepare
+from services.touchpoint.recorder.process import Recorder
+from services.touchpoint.recorder.servicer import BufferServicer
 from services.touchpoint.recovery.process import RecoveryProcess
 from services.touchpoint.servicer import JournalServicer
 from services.touchpoint.settings import Settings
-from touchledger.v1 import cases_pb2_grpc, catalog_pb2_grpc, journal_pb2_grpc
+from touchledger.v1 import buffer_pb2_grpc, cases_pb2_grpc, catalog_pb2_grpc, journal_pb2_grpc
 
 NAME = "touchpoint"
 # One connection appends, one follows recoveries; the others read.
@@ -49,8 +51,13 @@ async def main() -> None:
                 RecoveryCaseServicer(decisions, journal_id=journal.journal_id), server.grpc
             )
             exporters = Exporter.configured(pool, configured)
+            recorders = Recorder.configured(journal, pool, configured, stopping=server.stopping)
+            buffer_pb2_grpc.add_BufferServiceServicer_to_server(
+                BufferServicer(journal, next(iter(recorders), None)), server.grpc
+            )
             recoveries = RecoveryProcess.configured(journal, decisions, pool, configured)
             beside = [*(each.run() for each in exporters), *(each.run() for each in recoveries)]
+            beside += [each.run() for each in recorders]
             await server.run(
                 [*beside, measures(pool, recovery=configured.recovery).run()],
                 cut_off=[pool.terminate],

@@ -15,6 +15,7 @@ import structlog
 from services.chassis.errors import Conflict, Corrupt, NotFound, Unavailable
 from services.chassis.postgres import Pool
 from services.touchpoint.appender import Also, Appender, Result, round_trip_seconds
+from services.touchpoint.refused import RefusedEvents
 from services.touchpoint.restored import Lineage
 from services.touchpoint.row import Rows
 
@@ -82,6 +83,11 @@ SELECT originator_id, originator_version, topic, state, notification_id, recorde
  ORDER BY originator_version
  LIMIT $3
 """
+POSITIONS = """
+SELECT originator_id, notification_id
+  FROM journal.stored_events
+ WHERE originator_id = ANY($1) AND originator_version = 1
+"""
 LAST_VERSION = "SELECT max(originator_version) FROM journal.stored_events WHERE originator_id = $1"
 # Cut as a page is.
 STREAM_PAGE = """
@@ -148,6 +154,8 @@ class Journal:
         self._appender = appender
         self._appended = asyncio.Event()
         self._reading = asyncio.Semaphore(READS_AT_ONCE_MAX)
+        # What was queued in front of the journal and can't be stored in it.
+        self.refused = RefusedEvents(pool)
 
     @classmethod
     async def open(cls, pool: Pool, *, stopping: asyncio.Event) -> "Journal":
@@ -203,6 +211,12 @@ class Journal:
     ) -> list[asyncpg.Record]:
         """The events of one stream in the order of their versions, those after a version."""
         return await self._pool.fetch(STREAM, originator_id, after, limit)
+
+    async def positions(self, originator_ids: Sequence[bytes]) -> dict[bytes, int]:
+        """Where published events are, of those that are stored."""
+        ids = [UUID(bytes=each) for each in originator_ids]
+        rows = await self._pool.fetch(POSITIONS, ids)
+        return {row["originator_id"].bytes: row["notification_id"] for row in rows}
 
     async def head(self) -> int:
         """The last position. The journal's id is checked with it: a restored journal has another one."""

@@ -23,15 +23,15 @@ from eventsourcing.persistence import Notification, StoredEvent, Tracking
 from eventsourcing.utils import Environment, EnvType, resolve_topic, strtobool
 
 from services.chassis.postgres import Connection
-from services.touchpoint.appender import Also
-from services.touchpoint.journal import POLL_SECONDS, Filter, Journal
-from services.touchpoint.journal_thread import JournalThread
-from services.touchpoint.row import Attempt, Entry, encode
-from services.touchpoint.servicer import (
+from services.touchpoint.append_request import (
     EVENT_BYTES_MAX,
     NAME_CHARACTERS_MAX,
     TENANT_CHARACTERS_MAX,
 )
+from services.touchpoint.appender import Also
+from services.touchpoint.journal import POLL_SECONDS, Filter, Journal
+from services.touchpoint.journal_thread import JournalThread
+from services.touchpoint.row import Attempt, Entry, encode
 
 T = TypeVar("T")
 R = TypeVar("R", bound="JournalRecorder")

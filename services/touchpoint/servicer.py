@@ -1,45 +1,40 @@
 """touchledger.v1.JournalService: checks a request's shape, calls the journal, replies."""
 
 import asyncio
-import contextlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import asyncpg
 import grpc
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.chassis.errors import Exhausted, Malformed, outcome_of
+from services.touchpoint.append_request import (
+    ENTRIES_MAX,
+    NAME_CHARACTERS_MAX,
+    TENANT_CHARACTERS_MAX,
+    check_bytes,
+    check_name,
+    encoded_many,
+    encoded_one,
+)
 from services.touchpoint.appender import Outcome, Result
-from services.touchpoint.decisions.decisions import SOURCE
-from services.touchpoint.identity import originator_ids, originator_ids_of, publisher
+from services.touchpoint.identity import originator_ids
 from services.touchpoint.journal import PAGE_EVENTS_MAX, Filter, Journal, Page
 from services.touchpoint.recorded import recorded
-from services.touchpoint.row import Attempt, Rows, encode_columns, encode_many, joined
+from services.touchpoint.row import Rows
 from touchledger.v1 import journal_pb2, journal_pb2_grpc
 
-ENTRIES_MAX = 1000
 # Of one AppendMany.
 REQUESTS_MAX = 256
-# Encoded in one turn of the event loop, half a millisecond.
-SLICE_EVENTS = 125
-DIGEST_BYTES = 32
-TENANT_CHARACTERS_MAX = 64
-NAME_CHARACTERS_MAX = 128
-# Twice what the gateway takes, and small against a page: every stored event fits into one message.
-EVENT_BYTES_MAX = 128 * 1024
+# As many as a publisher sends in a batch.
+FOUND_MAX = 500
 STREAM_ID_BYTES = 16
 FILTER_TOPICS_MAX = 32
 # Each may hold a page and what the transport has buffered of it for a reader that takes nothing.
 SUBSCRIBERS_MAX = 64
 # Longer than a reader's own database is away for when it fails over; gRPC has taken some MiB ahead of it.
 SLOW_SUBSCRIBER_SECONDS = 60.0
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-NANOSECONDS = 1_000_000_000
-# A published event is the first and only one of its own stream.
-PUBLISHED_VERSION = 1
 
 
 class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
@@ -54,7 +49,7 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
         # One request at a time and slice by slice: the commit under way, which is many short turns of the
         # event loop, would wait at each of them for whole requests to be encoded, 4 ms each.
         async with self._encoding:
-            rows = await _encoded(request)
+            rows = await encoded_one(request)
         results = await self._journal.append(rows)
         return _appended(results, self._journal.journal_id)
 
@@ -63,7 +58,7 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
     ) -> journal_pb2.AppendManyResponse:
         _check_many(request.requests)
         # Not after the large ones that wait to be encoded: these take a turn or a few of the event loop.
-        encoded = await _encoded_many(request.requests)
+        encoded = await encoded_many(request.requests)
         good = [each for each in encoded if isinstance(each, Rows)]
         results = iter(await self._journal.append_many(good))
         answer = journal_pb2.AppendManyResponse()
@@ -119,6 +114,47 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
             clock=clock,
         )
 
+    async def FindEvents(
+        self, request: journal_pb2.FindEventsRequest, context: grpc.aio.ServicerContext
+    ) -> journal_pb2.FindEventsResponse:
+        check_name(request.tenant, TENANT_CHARACTERS_MAX, "tenant")
+        check_name(request.source, NAME_CHARACTERS_MAX, "source")
+        if not 1 <= len(request.event_ids) <= FOUND_MAX:
+            got = f"{len(request.event_ids)}"
+            raise Malformed(f"1 to {FOUND_MAX}", field="event_ids", got=got)
+        for index, event_id in enumerate(request.event_ids):
+            check_name(event_id, NAME_CHARACTERS_MAX, f"event_ids[{index}]")
+        return await self._found(request.tenant, request.source, request.event_ids)
+
+    async def ListRefused(
+        self, request: journal_pb2.ListRefusedRequest, context: grpc.aio.ServicerContext
+    ) -> journal_pb2.ListRefusedResponse:
+        return journal_pb2.ListRefusedResponse(events=await self._journal.refused.unsettled())
+
+    async def SettleRefused(
+        self, request: journal_pb2.SettleRefusedRequest, context: grpc.aio.ServicerContext
+    ) -> journal_pb2.SettleRefusedResponse:
+        check_bytes(request.quarantine_id.encode(), 0, NAME_CHARACTERS_MAX, "quarantine_id")
+        await self._journal.refused.settle(request.number, request.quarantine_id)
+        return journal_pb2.SettleRefusedResponse()
+
+    async def _found(
+        self, tenant: str, source: str, event_ids: Sequence[str]
+    ) -> journal_pb2.FindEventsResponse:
+        # The refused ones first: what is replayed from quarantine meanwhile is then found stored.
+        refused = await self._journal.refused.of_events(tenant, source, event_ids)
+        streams = originator_ids(tenant, source, event_ids)
+        positions = await self._journal.positions(streams)
+        return journal_pb2.FindEventsResponse(
+            journal_id=self._journal.journal_id,
+            events=[
+                journal_pb2.FoundEvent(
+                    position=positions.get(stream, 0), refused=refused.get(event_id, ())
+                )
+                for stream, event_id in zip(streams, event_ids, strict=True)
+            ],
+        )
+
     def _after(self, position: journal_pb2.Position) -> int:
         return self._journal.here(position.journal_id, position.number)
 
@@ -133,15 +169,6 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
             self._subscribers -= 1
 
 
-async def _encoded(request: journal_pb2.AppendRequest) -> Rows:
-    attempt, slices = _attempt(request), []
-    for start in range(0, len(request.entries), SLICE_EVENTS):
-        if start:
-            await asyncio.sleep(0)
-        slices.append(_rows(attempt, request.entries[start : start + SLICE_EVENTS], start))
-    return joined(slices)
-
-
 def _check_many(requests: Sequence[journal_pb2.AppendRequest]) -> None:
     if not 1 <= len(requests) <= REQUESTS_MAX:
         raise Malformed(f"1 to {REQUESTS_MAX}", field="requests", got=str(len(requests)))
@@ -152,53 +179,6 @@ def _check_many(requests: Sequence[journal_pb2.AppendRequest]) -> None:
         )
 
 
-async def _encoded_many(
-    requests: Sequence[journal_pb2.AppendRequest],
-) -> list[Rows | Exception]:
-    """Slice by slice: those of a slice together, unless something is wrong with one of them."""
-    encoded, start = list[Rows | Exception](), 0
-    while start < len(requests):
-        if start:
-            await asyncio.sleep(0)
-        end, events = start + 1, len(requests[start].entries)
-        while end < len(requests) and events + len(requests[end].entries) <= SLICE_EVENTS:
-            events += max(1, len(requests[end].entries))
-            end += 1
-        some, start = requests[start:end], end
-        if len(some) > 1:
-            with contextlib.suppress(Exception):
-                encoded += _encoded_together(some)
-                continue
-        encoded += [await _outcome(each) for each in some]
-    return encoded
-
-
-def _encoded_together(requests: Sequence[journal_pb2.AppendRequest]) -> list[Rows]:
-    """Raises where one of them can't be taken."""
-    attempts = [_attempt(request) for request in requests]
-    counts = [len(request.entries) for request in requests]
-    event_ids, topics, events, digests = _columns(
-        [entry for request in requests for entry in request.entries], 0
-    )
-    publishers = [
-        each
-        for attempt, count in zip(attempts, counts, strict=True)
-        for each in [publisher(attempt.tenant, attempt.source)] * count
-    ]
-    streams = originator_ids_of(publishers, event_ids)
-    versions = [PUBLISHED_VERSION] * len(streams)
-    given = streams, versions, topics, events, digests
-    return encode_many([*zip(attempts, counts, strict=True)], *given)
-
-
-async def _outcome(request: journal_pb2.AppendRequest) -> Rows | Exception:
-    try:
-        return await _encoded(request)
-    except Exception as error:
-        # Whatever it is, it must not stop the others.
-        return error
-
-
 def _tell(
     outcome: list[Result] | Exception, journal_id: str, into: journal_pb2.AppendOutcome
 ) -> None:
@@ -206,90 +186,6 @@ def _tell(
         into.problem.CopyFrom(outcome_of(outcome, method="AppendMany"))
     else:
         _fill(into.response, outcome, journal_id)
-
-
-def _attempt(request: journal_pb2.AppendRequest) -> Attempt:
-    if not 1 <= len(request.entries) <= ENTRIES_MAX:
-        raise Malformed(f"1 to {ENTRIES_MAX}", field="entries", got=str(len(request.entries)))
-    _check_name(request.tenant, TENANT_CHARACTERS_MAX, "tenant")
-    _check_name(request.source, NAME_CHARACTERS_MAX, "source")
-    if request.source == SOURCE:
-        raise Malformed("another source: decisions are of this one", field="source", got=SOURCE)
-    if len(request.traceparent) > NAME_CHARACTERS_MAX or "\0" in request.traceparent:
-        raise Malformed(
-            f"at most {NAME_CHARACTERS_MAX} characters without NUL",
-            field="traceparent",
-            got=f"{len(request.traceparent)}",
-        )
-    return Attempt(
-        tenant=request.tenant,
-        source=request.source,
-        received_at=_moment(request, "received_at"),
-        sent_at=_moment(request, "sent_at"),
-        traceparent=request.traceparent,
-    )
-
-
-def _rows(attempt: Attempt, given: Sequence[journal_pb2.AppendEntry], start: int) -> Rows:
-    """`start`: the place of the first one in its request."""
-    event_ids, topics, events, digests = _columns(given, start)
-    streams = originator_ids(attempt.tenant, attempt.source, event_ids)
-    versions = [PUBLISHED_VERSION] * len(given)
-    return encode_columns(attempt, streams, versions, topics, events, digests)
-
-
-def _columns(
-    given: Sequence[journal_pb2.AppendEntry], start: int
-) -> tuple[list[str], list[str], list[bytes], list[bytes]]:
-    event_ids = [entry.event_id for entry in given]
-    topics = [entry.topic for entry in given]
-    events = [entry.event for entry in given]
-    digests = [entry.content_digest for entry in given]
-    # Whole columns at once: this is the hot path.
-    if not (
-        _are_names(event_ids)
-        and _are_names(set(topics))
-        and max(map(len, events)) <= EVENT_BYTES_MAX
-        and set(map(len, digests)) == {DIGEST_BYTES}
-    ):
-        for index, entry in enumerate(given, start):
-            _check_entry(entry, f"entries[{index}]")
-    return event_ids, topics, events, digests
-
-
-def _are_names(names: Collection[str]) -> bool:
-    lengths = set(map(len, names))
-    return min(lengths) > 0 and max(lengths) <= NAME_CHARACTERS_MAX and "\0" not in "".join(names)
-
-
-def _check_entry(entry: journal_pb2.AppendEntry, at: str) -> None:
-    _check_name(entry.event_id, NAME_CHARACTERS_MAX, f"{at}.event_id")
-    _check_name(entry.topic, NAME_CHARACTERS_MAX, f"{at}.topic")
-    _check_bytes(entry.event, 0, EVENT_BYTES_MAX, f"{at}.event")
-    _check_bytes(entry.content_digest, DIGEST_BYTES, DIGEST_BYTES, f"{at}.content_digest")
-
-
-def _check_name(name: str, longest: int, field: str) -> None:
-    if not 1 <= len(name) <= longest or "\0" in name:
-        raise Malformed(f"1 to {longest} characters without NUL", field=field, got=f"{len(name)}")
-
-
-def _check_bytes(given: bytes, least: int, most: int, field: str) -> None:
-    if not least <= len(given) <= most:
-        raise Malformed(f"{least} to {most} bytes", field=field, got=f"{len(given)}")
-
-
-def _moment(request: journal_pb2.AppendRequest, field: str) -> datetime | None:
-    if not request.HasField(field):
-        return None
-    moment: Timestamp = getattr(request, field)
-    try:
-        if not 0 <= moment.nanos < NANOSECONDS:
-            raise ValueError
-        # Not by ToDatetime, which takes four times as long: a single event has one, too.
-        return EPOCH + timedelta(seconds=moment.seconds, microseconds=moment.nanos // 1000)
-    except (ValueError, OverflowError):
-        raise Malformed("a time in the years 1 to 9999", field=field, got="another") from None
 
 
 RECORDED = journal_pb2.AppendResult.STATUS_RECORDED
@@ -318,11 +214,11 @@ def _filter(given: journal_pb2.Filter) -> Filter:
             f"at most {FILTER_TOPICS_MAX}", field="filter.topics", got=f"{len(given.topics)}"
         )
     for index, topic in enumerate(given.topics):
-        _check_name(topic, NAME_CHARACTERS_MAX, f"filter.topics[{index}]")
+        check_name(topic, NAME_CHARACTERS_MAX, f"filter.topics[{index}]")
     if given.tenant:
-        _check_name(given.tenant, TENANT_CHARACTERS_MAX, "filter.tenant")
+        check_name(given.tenant, TENANT_CHARACTERS_MAX, "filter.tenant")
     if given.source:
-        _check_name(given.source, NAME_CHARACTERS_MAX, "filter.source")
+        check_name(given.source, NAME_CHARACTERS_MAX, "filter.source")
     return Filter(tuple(given.topics), given.tenant, given.source)
 
 
@@ -334,13 +230,13 @@ def _check_limit(limit: int) -> None:
 def _stream(request: journal_pb2.ReadStreamRequest) -> UUID:
     match request.WhichOneof("stream"):
         case "stream_id":
-            _check_bytes(request.stream_id, STREAM_ID_BYTES, STREAM_ID_BYTES, "stream_id")
+            check_bytes(request.stream_id, STREAM_ID_BYTES, STREAM_ID_BYTES, "stream_id")
             return UUID(bytes=request.stream_id)
         case "published":
             published = request.published
-            _check_name(published.tenant, TENANT_CHARACTERS_MAX, "published.tenant")
-            _check_name(published.source, NAME_CHARACTERS_MAX, "published.source")
-            _check_name(published.event_id, NAME_CHARACTERS_MAX, "published.event_id")
+            check_name(published.tenant, TENANT_CHARACTERS_MAX, "published.tenant")
+            check_name(published.source, NAME_CHARACTERS_MAX, "published.source")
+            check_name(published.event_id, NAME_CHARACTERS_MAX, "published.event_id")
             [stream] = originator_ids(published.tenant, published.source, [published.event_id])
             return UUID(bytes=stream)
         case _:

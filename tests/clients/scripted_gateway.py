@@ -72,6 +72,11 @@ class ScriptedGateway(ingest_pb2_grpc.IngestServiceServicer):
     ended: threading.Event = field(default_factory=threading.Event)
     _came: threading.Condition = field(default_factory=threading.Condition)
 
+    async def GetOutcomes(
+        self, request: ingest_pb2.GetOutcomesRequest, context: grpc.aio.ServicerContext
+    ) -> ingest_pb2.GetOutcomesResponse:
+        raise NotImplementedError
+
     def __post_init__(self) -> None:
         # It takes more than the real one, so that what is too large is seen.
         options = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 64 * 1024 * 1024)]

@@ -16,8 +16,10 @@ from services.chassis.postgres import Pool
 from services.chassis.server import MESSAGE_BYTES_MAX
 from services.gateway import access
 from services.gateway.access import PUBLISH, Access
+from services.gateway.buffer import Buffer
 from services.gateway.keyring import Keyring
 from services.gateway.limits import Limits
+from services.gateway.outcomes import Outcomes
 from services.gateway.quarantine import Quarantine
 from services.gateway.servicer import IngestServicer
 from services.gateway.settings import Settings
@@ -88,18 +90,26 @@ class Gateway:
 
 
 @contextlib.asynccontextmanager
-async def gateway(pool: Pool, journal_address: str, **settings: object) -> AsyncIterator[Gateway]:
+async def gateway(
+    pool: Pool, journal_address: str, *, buffer: Buffer | None = None, **settings: object
+) -> AsyncIterator[Gateway]:
     configured = Settings.model_validate(
         {"database_url": "postgresql://of.the/pool", "secret_key_file": "in the test", **settings}
     )
     errors = ErrorInterceptor(calls_max=1000)
     async with open_channel(journal_address) as journal:
-        upstream = Upstream(journal, KEYRING, Quarantine(pool, KEYRING))
+        upstream = Upstream(journal, KEYRING, Quarantine(pool, KEYRING), buffer)
         # As chassis/server.py has it: what is too large is told so by its handler.
         options = [("grpc.max_receive_message_length", MESSAGE_BYTES_MAX)]
         server = grpc.aio.server(interceptors=[errors], options=options)
         ingest_pb2_grpc.add_IngestServiceServicer_to_server(
-            IngestServicer(Access(pool, KEYRING), Limits(configured, pool), upstream), server
+            IngestServicer(
+                Access(pool, KEYRING),
+                Limits(configured, pool),
+                upstream,
+                Outcomes(journal, KEYRING, buffer),
+            ),
+            server,
         )
         address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
         await server.start()

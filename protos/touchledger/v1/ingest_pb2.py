@@ -28,31 +28,37 @@ from touchledger.v1 import journal_pb2 as touchledger_dot_v1_dot_journal__pb2
 from touchledger.v1 import problem_pb2 as touchledger_dot_v1_dot_problem__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1btouchledger/v1/ingest.proto\x12\x0etouchledger.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btouchledger/v1/events.proto\x1a\x1ctouchledger/v1/journal.proto\x1a\x1ctouchledger/v1/problem.proto\"w\n\x0ePublishRequest\x12$\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x15.touchledger.v1.Event\x12(\n\x07\x61ttempt\x18\x02 \x01(\x0b\x32\x17.touchledger.v1.Attempt\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\"6\n\x07\x41ttempt\x12+\n\x07sent_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"@\n\x0fPublishResponse\x12-\n\x06result\x18\x01 \x01(\x0b\x32\x1d.touchledger.v1.PublishResult\"}\n\x13PublishBatchRequest\x12%\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x15.touchledger.v1.Event\x12(\n\x07\x61ttempt\x18\x02 \x01(\x0b\x32\x17.touchledger.v1.Attempt\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\"F\n\x14PublishBatchResponse\x12.\n\x07results\x18\x01 \x03(\x0b\x32\x1d.touchledger.v1.PublishResult\"y\n\x14PublishStreamRequest\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12%\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x15.touchledger.v1.Event\x12(\n\x07\x61ttempt\x18\x03 \x01(\x0b\x32\x17.touchledger.v1.Attempt\"\x94\x01\n\x15PublishStreamResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12.\n\x07results\x18\x02 \x03(\x0b\x32\x1d.touchledger.v1.PublishResult\x12(\n\x07problem\x18\x03 \x01(\x0b\x32\x17.touchledger.v1.Problem\x12\x0f\n\x07\x63redits\x18\x04 \x01(\r\"\xae\x01\n\rPublishResult\x12\x30\n\x0b\x64isposition\x18\x01 \x01(\x0e\x32\x1b.touchledger.v1.Disposition\x12*\n\x08position\x18\x02 \x01(\x0b\x32\x18.touchledger.v1.Position\x12(\n\x07problem\x18\x03 \x01(\x0b\x32\x17.touchledger.v1.Problem\x12\x15\n\rquarantine_id\x18\x04 \x01(\t*\xdc\x01\n\x0b\x44isposition\x12\x1b\n\x17\x44ISPOSITION_UNSPECIFIED\x10\x00\x12\x18\n\x14\x44ISPOSITION_RECORDED\x10\x01\x12\x16\n\x12\x44ISPOSITION_QUEUED\x10\x02\x12\x19\n\x15\x44ISPOSITION_DUPLICATE\x10\x03\x12\x1b\n\x17\x44ISPOSITION_QUARANTINED\x10\x04\x12\x18\n\x14\x44ISPOSITION_REJECTED\x10\x05\x12\x15\n\x11\x44ISPOSITION_RETRY\x10\x06\x12\x15\n\x11\x44ISPOSITION_VALID\x10\x07\x32\x98\x02\n\rIngestService\x12J\n\x07Publish\x12\x1e.touchledger.v1.PublishRequest\x1a\x1f.touchledger.v1.PublishResponse\x12Y\n\x0cPublishBatch\x12#.touchledger.v1.PublishBatchRequest\x1a$.touchledger.v1.PublishBatchResponse\x12`\n\rPublishStream\x12$.touchledger.v1.PublishStreamRequest\x1a%.touchledger.v1.PublishStreamResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1btouchledger/v1/ingest.proto\x12\x0etouchledger.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btouchledger/v1/events.proto\x1a\x1ctouchledger/v1/journal.proto\x1a\x1ctouchledger/v1/problem.proto\"\'\n\x12GetOutcomesRequest\x12\x11\n\tevent_ids\x18\x01 \x03(\t\"u\n\x13GetOutcomesResponse\x12.\n\x08outcomes\x18\x01 \x03(\x0b\x32\x1c.touchledger.v1.EventOutcome\x12.\n\nsettled_to\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"z\n\x0c\x45ventOutcome\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12-\n\x06result\x18\x02 \x01(\x0b\x32\x1d.touchledger.v1.PublishResult\x12)\n\x08\x63onflict\x18\x03 \x01(\x0b\x32\x17.touchledger.v1.Problem\"w\n\x0ePublishRequest\x12$\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x15.touchledger.v1.Event\x12(\n\x07\x61ttempt\x18\x02 \x01(\x0b\x32\x17.touchledger.v1.Attempt\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\"6\n\x07\x41ttempt\x12+\n\x07sent_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"@\n\x0fPublishResponse\x12-\n\x06result\x18\x01 \x01(\x0b\x32\x1d.touchledger.v1.PublishResult\"}\n\x13PublishBatchRequest\x12%\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x15.touchledger.v1.Event\x12(\n\x07\x61ttempt\x18\x02 \x01(\x0b\x32\x17.touchledger.v1.Attempt\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\"F\n\x14PublishBatchResponse\x12.\n\x07results\x18\x01 \x03(\x0b\x32\x1d.touchledger.v1.PublishResult\"\x90\x01\n\x14PublishStreamRequest\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12%\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x15.touchledger.v1.Event\x12(\n\x07\x61ttempt\x18\x03 \x01(\x0b\x32\x17.touchledger.v1.Attempt\x12\x15\n\rwant_outcomes\x18\x04 \x01(\x08\"\xc4\x01\n\x15PublishStreamResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12.\n\x07results\x18\x02 \x03(\x0b\x32\x1d.touchledger.v1.PublishResult\x12(\n\x07problem\x18\x03 \x01(\x0b\x32\x17.touchledger.v1.Problem\x12\x0f\n\x07\x63redits\x18\x04 \x01(\r\x12.\n\x08outcomes\x18\x05 \x03(\x0b\x32\x1c.touchledger.v1.EventOutcome\"\xae\x01\n\rPublishResult\x12\x30\n\x0b\x64isposition\x18\x01 \x01(\x0e\x32\x1b.touchledger.v1.Disposition\x12*\n\x08position\x18\x02 \x01(\x0b\x32\x18.touchledger.v1.Position\x12(\n\x07problem\x18\x03 \x01(\x0b\x32\x17.touchledger.v1.Problem\x12\x15\n\rquarantine_id\x18\x04 \x01(\t*\xf5\x01\n\x0b\x44isposition\x12\x1b\n\x17\x44ISPOSITION_UNSPECIFIED\x10\x00\x12\x18\n\x14\x44ISPOSITION_RECORDED\x10\x01\x12\x16\n\x12\x44ISPOSITION_QUEUED\x10\x02\x12\x19\n\x15\x44ISPOSITION_DUPLICATE\x10\x03\x12\x1b\n\x17\x44ISPOSITION_QUARANTINED\x10\x04\x12\x18\n\x14\x44ISPOSITION_REJECTED\x10\x05\x12\x15\n\x11\x44ISPOSITION_RETRY\x10\x06\x12\x15\n\x11\x44ISPOSITION_VALID\x10\x07\x12\x17\n\x13\x44ISPOSITION_UNKNOWN\x10\x08\x32\xf0\x02\n\rIngestService\x12J\n\x07Publish\x12\x1e.touchledger.v1.PublishRequest\x1a\x1f.touchledger.v1.PublishResponse\x12Y\n\x0cPublishBatch\x12#.touchledger.v1.PublishBatchRequest\x1a$.touchledger.v1.PublishBatchResponse\x12`\n\rPublishStream\x12$.touchledger.v1.PublishStreamRequest\x1a%.touchledger.v1.PublishStreamResponse(\x01\x30\x01\x12V\n\x0bGetOutcomes\x12\".touchledger.v1.GetOutcomesRequest\x1a#.touchledger.v1.GetOutcomesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'touchledger.v1.ingest_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DISPOSITION']._serialized_start=1063
-  _globals['_DISPOSITION']._serialized_end=1283
-  _globals['_PUBLISHREQUEST']._serialized_start=169
-  _globals['_PUBLISHREQUEST']._serialized_end=288
-  _globals['_ATTEMPT']._serialized_start=290
-  _globals['_ATTEMPT']._serialized_end=344
-  _globals['_PUBLISHRESPONSE']._serialized_start=346
-  _globals['_PUBLISHRESPONSE']._serialized_end=410
-  _globals['_PUBLISHBATCHREQUEST']._serialized_start=412
-  _globals['_PUBLISHBATCHREQUEST']._serialized_end=537
-  _globals['_PUBLISHBATCHRESPONSE']._serialized_start=539
-  _globals['_PUBLISHBATCHRESPONSE']._serialized_end=609
-  _globals['_PUBLISHSTREAMREQUEST']._serialized_start=611
-  _globals['_PUBLISHSTREAMREQUEST']._serialized_end=732
-  _globals['_PUBLISHSTREAMRESPONSE']._serialized_start=735
-  _globals['_PUBLISHSTREAMRESPONSE']._serialized_end=883
-  _globals['_PUBLISHRESULT']._serialized_start=886
-  _globals['_PUBLISHRESULT']._serialized_end=1060
-  _globals['_INGESTSERVICE']._serialized_start=1286
-  _globals['_INGESTSERVICE']._serialized_end=1566
+  _globals['_DISPOSITION']._serialized_start=1419
+  _globals['_DISPOSITION']._serialized_end=1664
+  _globals['_GETOUTCOMESREQUEST']._serialized_start=169
+  _globals['_GETOUTCOMESREQUEST']._serialized_end=208
+  _globals['_GETOUTCOMESRESPONSE']._serialized_start=210
+  _globals['_GETOUTCOMESRESPONSE']._serialized_end=327
+  _globals['_EVENTOUTCOME']._serialized_start=329
+  _globals['_EVENTOUTCOME']._serialized_end=451
+  _globals['_PUBLISHREQUEST']._serialized_start=453
+  _globals['_PUBLISHREQUEST']._serialized_end=572
+  _globals['_ATTEMPT']._serialized_start=574
+  _globals['_ATTEMPT']._serialized_end=628
+  _globals['_PUBLISHRESPONSE']._serialized_start=630
+  _globals['_PUBLISHRESPONSE']._serialized_end=694
+  _globals['_PUBLISHBATCHREQUEST']._serialized_start=696
+  _globals['_PUBLISHBATCHREQUEST']._serialized_end=821
+  _globals['_PUBLISHBATCHRESPONSE']._serialized_start=823
+  _globals['_PUBLISHBATCHRESPONSE']._serialized_end=893
+  _globals['_PUBLISHSTREAMREQUEST']._serialized_start=896
+  _globals['_PUBLISHSTREAMREQUEST']._serialized_end=1040
+  _globals['_PUBLISHSTREAMRESPONSE']._serialized_start=1043
+  _globals['_PUBLISHSTREAMRESPONSE']._serialized_end=1239
+  _globals['_PUBLISHRESULT']._serialized_start=1242
+  _globals['_PUBLISHRESULT']._serialized_end=1416
+  _globals['_INGESTSERVICE']._serialized_start=1667
+  _globals['_INGESTSERVICE']._serialized_end=2035
 # @@protoc_insertion_point(module_scope)

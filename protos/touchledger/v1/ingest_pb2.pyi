@@ -23,6 +23,7 @@ class Disposition(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DISPOSITION_REJECTED: _ClassVar[Disposition]
     DISPOSITION_RETRY: _ClassVar[Disposition]
     DISPOSITION_VALID: _ClassVar[Disposition]
+    DISPOSITION_UNKNOWN: _ClassVar[Disposition]
 DISPOSITION_UNSPECIFIED: Disposition
 DISPOSITION_RECORDED: Disposition
 DISPOSITION_QUEUED: Disposition
@@ -31,6 +32,31 @@ DISPOSITION_QUARANTINED: Disposition
 DISPOSITION_REJECTED: Disposition
 DISPOSITION_RETRY: Disposition
 DISPOSITION_VALID: Disposition
+DISPOSITION_UNKNOWN: Disposition
+
+class GetOutcomesRequest(_message.Message):
+    __slots__ = ("event_ids",)
+    EVENT_IDS_FIELD_NUMBER: _ClassVar[int]
+    event_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, event_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class GetOutcomesResponse(_message.Message):
+    __slots__ = ("outcomes", "settled_to")
+    OUTCOMES_FIELD_NUMBER: _ClassVar[int]
+    SETTLED_TO_FIELD_NUMBER: _ClassVar[int]
+    outcomes: _containers.RepeatedCompositeFieldContainer[EventOutcome]
+    settled_to: _timestamp_pb2.Timestamp
+    def __init__(self, outcomes: _Optional[_Iterable[_Union[EventOutcome, _Mapping]]] = ..., settled_to: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class EventOutcome(_message.Message):
+    __slots__ = ("event_id", "result", "conflict")
+    EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    CONFLICT_FIELD_NUMBER: _ClassVar[int]
+    event_id: str
+    result: PublishResult
+    conflict: _problem_pb2.Problem
+    def __init__(self, event_id: _Optional[str] = ..., result: _Optional[_Union[PublishResult, _Mapping]] = ..., conflict: _Optional[_Union[_problem_pb2.Problem, _Mapping]] = ...) -> None: ...
 
 class PublishRequest(_message.Message):
     __slots__ = ("event", "attempt", "validate_only")
@@ -71,26 +97,30 @@ class PublishBatchResponse(_message.Message):
     def __init__(self, results: _Optional[_Iterable[_Union[PublishResult, _Mapping]]] = ...) -> None: ...
 
 class PublishStreamRequest(_message.Message):
-    __slots__ = ("sequence", "events", "attempt")
+    __slots__ = ("sequence", "events", "attempt", "want_outcomes")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    WANT_OUTCOMES_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     events: _containers.RepeatedCompositeFieldContainer[_events_pb2.Event]
     attempt: Attempt
-    def __init__(self, sequence: _Optional[int] = ..., events: _Optional[_Iterable[_Union[_events_pb2.Event, _Mapping]]] = ..., attempt: _Optional[_Union[Attempt, _Mapping]] = ...) -> None: ...
+    want_outcomes: bool
+    def __init__(self, sequence: _Optional[int] = ..., events: _Optional[_Iterable[_Union[_events_pb2.Event, _Mapping]]] = ..., attempt: _Optional[_Union[Attempt, _Mapping]] = ..., want_outcomes: _Optional[bool] = ...) -> None: ...
 
 class PublishStreamResponse(_message.Message):
-    __slots__ = ("sequence", "results", "problem", "credits")
+    __slots__ = ("sequence", "results", "problem", "credits", "outcomes")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     RESULTS_FIELD_NUMBER: _ClassVar[int]
     PROBLEM_FIELD_NUMBER: _ClassVar[int]
     CREDITS_FIELD_NUMBER: _ClassVar[int]
+    OUTCOMES_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     results: _containers.RepeatedCompositeFieldContainer[PublishResult]
     problem: _problem_pb2.Problem
     credits: int
-    def __init__(self, sequence: _Optional[int] = ..., results: _Optional[_Iterable[_Union[PublishResult, _Mapping]]] = ..., problem: _Optional[_Union[_problem_pb2.Problem, _Mapping]] = ..., credits: _Optional[int] = ...) -> None: ...
+    outcomes: _containers.RepeatedCompositeFieldContainer[EventOutcome]
+    def __init__(self, sequence: _Optional[int] = ..., results: _Optional[_Iterable[_Union[PublishResult, _Mapping]]] = ..., problem: _Optional[_Union[_problem_pb2.Problem, _Mapping]] = ..., credits: _Optional[int] = ..., outcomes: _Optional[_Iterable[_Union[EventOutcome, _Mapping]]] = ...) -> None: ...
 
 class PublishResult(_message.Message):
     __slots__ = ("disposition", "position", "problem", "quarantine_id")

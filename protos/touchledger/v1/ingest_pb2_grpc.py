@@ -51,6 +51,11 @@ class IngestServiceStub:
                 request_serializer=touchledger_dot_v1_dot_ingest__pb2.PublishStreamRequest.SerializeToString,
                 response_deserializer=touchledger_dot_v1_dot_ingest__pb2.PublishStreamResponse.FromString,
                 _registered_method=True)
+        self.GetOutcomes = channel.unary_unary(
+                '/touchledger.v1.IngestService/GetOutcomes',
+                request_serializer=touchledger_dot_v1_dot_ingest__pb2.GetOutcomesRequest.SerializeToString,
+                response_deserializer=touchledger_dot_v1_dot_ingest__pb2.GetOutcomesResponse.FromString,
+                _registered_method=True)
 
 
 class IngestServiceServicer:
@@ -92,6 +97,16 @@ class IngestServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetOutcomes(self, request, context):
+        """What became of 1 to 500 events of the caller's own source, by their ids: what was answered QUEUED has its
+        outcome only later. Safe to repeat.
+        Errors: UNAUTHENTICATED, PERMISSION_DENIED, INVALID_ARGUMENT, RESOURCE_EXHAUSTED and UNAVAILABLE with
+        RetryInfo.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_IngestServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -109,6 +124,11 @@ def add_IngestServiceServicer_to_server(servicer, server):
                     servicer.PublishStream,
                     request_deserializer=touchledger_dot_v1_dot_ingest__pb2.PublishStreamRequest.FromString,
                     response_serializer=touchledger_dot_v1_dot_ingest__pb2.PublishStreamResponse.SerializeToString,
+            ),
+            'GetOutcomes': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetOutcomes,
+                    request_deserializer=touchledger_dot_v1_dot_ingest__pb2.GetOutcomesRequest.FromString,
+                    response_serializer=touchledger_dot_v1_dot_ingest__pb2.GetOutcomesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -194,6 +214,33 @@ class IngestService:
             '/touchledger.v1.IngestService/PublishStream',
             touchledger_dot_v1_dot_ingest__pb2.PublishStreamRequest.SerializeToString,
             touchledger_dot_v1_dot_ingest__pb2.PublishStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetOutcomes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/touchledger.v1.IngestService/GetOutcomes',
+            touchledger_dot_v1_dot_ingest__pb2.GetOutcomesRequest.SerializeToString,
+            touchledger_dot_v1_dot_ingest__pb2.GetOutcomesResponse.FromString,
             options,
             channel_credentials,
             insecure,

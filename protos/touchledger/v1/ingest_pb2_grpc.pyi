@@ -57,6 +57,12 @@ class IngestServiceStub:
     Errors: UNAUTHENTICATED, PERMISSION_DENIED, INVALID_ARGUMENT when a sequence is not the next one or a credit is
     missing; UNAVAILABLE with RetryInfo when the gateway stops: repeat what was not answered.
     """
+    GetOutcomes: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.GetOutcomesRequest, _ingest_pb2.GetOutcomesResponse]
+    """What became of 1 to 500 events of the caller's own source, by their ids: what was answered QUEUED has its
+    outcome only later. Safe to repeat.
+    Errors: UNAUTHENTICATED, PERMISSION_DENIED, INVALID_ARGUMENT, RESOURCE_EXHAUSTED and UNAVAILABLE with
+    RetryInfo.
+    """
 
 @_typing.type_check_only
 class IngestServiceAsyncStub(IngestServiceStub):
@@ -86,6 +92,12 @@ class IngestServiceAsyncStub(IngestServiceStub):
     answer. A call that the network cuts off is repeated from the first batch without an answer.
     Errors: UNAUTHENTICATED, PERMISSION_DENIED, INVALID_ARGUMENT when a sequence is not the next one or a credit is
     missing; UNAVAILABLE with RetryInfo when the gateway stops: repeat what was not answered.
+    """
+    GetOutcomes: _aio.UnaryUnaryMultiCallable[_ingest_pb2.GetOutcomesRequest, _ingest_pb2.GetOutcomesResponse]  # type: ignore[assignment]
+    """What became of 1 to 500 events of the caller's own source, by their ids: what was answered QUEUED has its
+    outcome only later. Safe to repeat.
+    Errors: UNAUTHENTICATED, PERMISSION_DENIED, INVALID_ARGUMENT, RESOURCE_EXHAUSTED and UNAVAILABLE with
+    RetryInfo.
     """
 
 class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -131,6 +143,18 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         answer. A call that the network cuts off is repeated from the first batch without an answer.
         Errors: UNAUTHENTICATED, PERMISSION_DENIED, INVALID_ARGUMENT when a sequence is not the next one or a credit is
         missing; UNAVAILABLE with RetryInfo when the gateway stops: repeat what was not answered.
+        """
+
+    @_abc_1.abstractmethod
+    def GetOutcomes(
+        self,
+        request: _ingest_pb2.GetOutcomesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ingest_pb2.GetOutcomesResponse, _abc.Awaitable[_ingest_pb2.GetOutcomesResponse]]:
+        """What became of 1 to 500 events of the caller's own source, by their ids: what was answered QUEUED has its
+        outcome only later. Safe to repeat.
+        Errors: UNAUTHENTICATED, PERMISSION_DENIED, INVALID_ARGUMENT, RESOURCE_EXHAUSTED and UNAVAILABLE with
+        RetryInfo.
         """
 
 def add_IngestServiceServicer_to_server(servicer: IngestServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -224,3 +224,75 @@ class GetHeadResponse(_message.Message):
     clock: _timestamp_pb2.Timestamp
     head: Position
     def __init__(self, clock: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., head: _Optional[_Union[Position, _Mapping]] = ...) -> None: ...
+
+class FindEventsRequest(_message.Message):
+    __slots__ = ("tenant", "source", "event_ids")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    EVENT_IDS_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    source: str
+    event_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, tenant: _Optional[str] = ..., source: _Optional[str] = ..., event_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class FindEventsResponse(_message.Message):
+    __slots__ = ("events", "journal_id")
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    JOURNAL_ID_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedCompositeFieldContainer[FoundEvent]
+    journal_id: str
+    def __init__(self, events: _Optional[_Iterable[_Union[FoundEvent, _Mapping]]] = ..., journal_id: _Optional[str] = ...) -> None: ...
+
+class FoundEvent(_message.Message):
+    __slots__ = ("position", "refused")
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    position: int
+    refused: _containers.RepeatedCompositeFieldContainer[RefusedEvent]
+    def __init__(self, position: _Optional[int] = ..., refused: _Optional[_Iterable[_Union[RefusedEvent, _Mapping]]] = ...) -> None: ...
+
+class RefusedEvent(_message.Message):
+    __slots__ = ("number", "tenant", "source", "event_id", "content_digest", "problem", "content", "format", "quarantine_id", "refused_at")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    FORMAT_FIELD_NUMBER: _ClassVar[int]
+    QUARANTINE_ID_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_AT_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    tenant: str
+    source: str
+    event_id: str
+    content_digest: bytes
+    problem: _problem_pb2.Problem
+    content: bytes
+    format: str
+    quarantine_id: str
+    refused_at: _timestamp_pb2.Timestamp
+    def __init__(self, number: _Optional[int] = ..., tenant: _Optional[str] = ..., source: _Optional[str] = ..., event_id: _Optional[str] = ..., content_digest: _Optional[bytes] = ..., problem: _Optional[_Union[_problem_pb2.Problem, _Mapping]] = ..., content: _Optional[bytes] = ..., format: _Optional[str] = ..., quarantine_id: _Optional[str] = ..., refused_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ListRefusedRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListRefusedResponse(_message.Message):
+    __slots__ = ("events",)
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedCompositeFieldContainer[RefusedEvent]
+    def __init__(self, events: _Optional[_Iterable[_Union[RefusedEvent, _Mapping]]] = ...) -> None: ...
+
+class SettleRefusedRequest(_message.Message):
+    __slots__ = ("number", "quarantine_id")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    QUARANTINE_ID_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    quarantine_id: str
+    def __init__(self, number: _Optional[int] = ..., quarantine_id: _Optional[str] = ...) -> None: ...
+
+class SettleRefusedResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

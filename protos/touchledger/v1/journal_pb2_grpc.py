@@ -65,6 +65,21 @@ class JournalServiceStub:
                 request_serializer=touchledger_dot_v1_dot_journal__pb2.GetHeadRequest.SerializeToString,
                 response_deserializer=touchledger_dot_v1_dot_journal__pb2.GetHeadResponse.FromString,
                 _registered_method=True)
+        self.FindEvents = channel.unary_unary(
+                '/touchledger.v1.JournalService/FindEvents',
+                request_serializer=touchledger_dot_v1_dot_journal__pb2.FindEventsRequest.SerializeToString,
+                response_deserializer=touchledger_dot_v1_dot_journal__pb2.FindEventsResponse.FromString,
+                _registered_method=True)
+        self.ListRefused = channel.unary_unary(
+                '/touchledger.v1.JournalService/ListRefused',
+                request_serializer=touchledger_dot_v1_dot_journal__pb2.ListRefusedRequest.SerializeToString,
+                response_deserializer=touchledger_dot_v1_dot_journal__pb2.ListRefusedResponse.FromString,
+                _registered_method=True)
+        self.SettleRefused = channel.unary_unary(
+                '/touchledger.v1.JournalService/SettleRefused',
+                request_serializer=touchledger_dot_v1_dot_journal__pb2.SettleRefusedRequest.SerializeToString,
+                response_deserializer=touchledger_dot_v1_dot_journal__pb2.SettleRefusedResponse.FromString,
+                _registered_method=True)
 
 
 class JournalServiceServicer:
@@ -131,6 +146,31 @@ class JournalServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FindEvents(self, request, context):
+        """Tells which of 1 to 500 events of a source are stored, and which were queued and then refused.
+        Errors: INVALID_ARGUMENT, UNAVAILABLE with RetryInfo.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRefused(self, request, context):
+        """Lists events that were queued and then refused, and that no gateway has put into quarantine yet, the oldest
+        first. At most 100, and no more after their contents pass 1 MiB.
+        Errors: UNAVAILABLE with RetryInfo.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SettleRefused(self, request, context):
+        """Says that a gateway has cared for one of them: its content is deleted here. Safe to repeat.
+        Errors: UNAVAILABLE with RetryInfo.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_JournalServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -163,6 +203,21 @@ def add_JournalServiceServicer_to_server(servicer, server):
                     servicer.GetHead,
                     request_deserializer=touchledger_dot_v1_dot_journal__pb2.GetHeadRequest.FromString,
                     response_serializer=touchledger_dot_v1_dot_journal__pb2.GetHeadResponse.SerializeToString,
+            ),
+            'FindEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindEvents,
+                    request_deserializer=touchledger_dot_v1_dot_journal__pb2.FindEventsRequest.FromString,
+                    response_serializer=touchledger_dot_v1_dot_journal__pb2.FindEventsResponse.SerializeToString,
+            ),
+            'ListRefused': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRefused,
+                    request_deserializer=touchledger_dot_v1_dot_journal__pb2.ListRefusedRequest.FromString,
+                    response_serializer=touchledger_dot_v1_dot_journal__pb2.ListRefusedResponse.SerializeToString,
+            ),
+            'SettleRefused': grpc.unary_unary_rpc_method_handler(
+                    servicer.SettleRefused,
+                    request_deserializer=touchledger_dot_v1_dot_journal__pb2.SettleRefusedRequest.FromString,
+                    response_serializer=touchledger_dot_v1_dot_journal__pb2.SettleRefusedResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -328,6 +383,87 @@ class JournalService:
             '/touchledger.v1.JournalService/GetHead',
             touchledger_dot_v1_dot_journal__pb2.GetHeadRequest.SerializeToString,
             touchledger_dot_v1_dot_journal__pb2.GetHeadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/touchledger.v1.JournalService/FindEvents',
+            touchledger_dot_v1_dot_journal__pb2.FindEventsRequest.SerializeToString,
+            touchledger_dot_v1_dot_journal__pb2.FindEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRefused(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/touchledger.v1.JournalService/ListRefused',
+            touchledger_dot_v1_dot_journal__pb2.ListRefusedRequest.SerializeToString,
+            touchledger_dot_v1_dot_journal__pb2.ListRefusedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SettleRefused(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/touchledger.v1.JournalService/SettleRefused',
+            touchledger_dot_v1_dot_journal__pb2.SettleRefusedRequest.SerializeToString,
+            touchledger_dot_v1_dot_journal__pb2.SettleRefusedResponse.FromString,
             options,
             channel_credentials,
             insecure,

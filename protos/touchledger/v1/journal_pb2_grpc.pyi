@@ -68,6 +68,19 @@ class JournalServiceStub:
     """
     GetHead: _grpc.UnaryUnaryMultiCallable[_journal_pb2.GetHeadRequest, _journal_pb2.GetHeadResponse]
     """Tells where the journal ends."""
+    FindEvents: _grpc.UnaryUnaryMultiCallable[_journal_pb2.FindEventsRequest, _journal_pb2.FindEventsResponse]
+    """Tells which of 1 to 500 events of a source are stored, and which were queued and then refused.
+    Errors: INVALID_ARGUMENT, UNAVAILABLE with RetryInfo.
+    """
+    ListRefused: _grpc.UnaryUnaryMultiCallable[_journal_pb2.ListRefusedRequest, _journal_pb2.ListRefusedResponse]
+    """Lists events that were queued and then refused, and that no gateway has put into quarantine yet, the oldest
+    first. At most 100, and no more after their contents pass 1 MiB.
+    Errors: UNAVAILABLE with RetryInfo.
+    """
+    SettleRefused: _grpc.UnaryUnaryMultiCallable[_journal_pb2.SettleRefusedRequest, _journal_pb2.SettleRefusedResponse]
+    """Says that a gateway has cared for one of them: its content is deleted here. Safe to repeat.
+    Errors: UNAVAILABLE with RetryInfo.
+    """
 
 @_typing.type_check_only
 class JournalServiceAsyncStub(JournalServiceStub):
@@ -109,6 +122,19 @@ class JournalServiceAsyncStub(JournalServiceStub):
     """
     GetHead: _aio.UnaryUnaryMultiCallable[_journal_pb2.GetHeadRequest, _journal_pb2.GetHeadResponse]  # type: ignore[assignment]
     """Tells where the journal ends."""
+    FindEvents: _aio.UnaryUnaryMultiCallable[_journal_pb2.FindEventsRequest, _journal_pb2.FindEventsResponse]  # type: ignore[assignment]
+    """Tells which of 1 to 500 events of a source are stored, and which were queued and then refused.
+    Errors: INVALID_ARGUMENT, UNAVAILABLE with RetryInfo.
+    """
+    ListRefused: _aio.UnaryUnaryMultiCallable[_journal_pb2.ListRefusedRequest, _journal_pb2.ListRefusedResponse]  # type: ignore[assignment]
+    """Lists events that were queued and then refused, and that no gateway has put into quarantine yet, the oldest
+    first. At most 100, and no more after their contents pass 1 MiB.
+    Errors: UNAVAILABLE with RetryInfo.
+    """
+    SettleRefused: _aio.UnaryUnaryMultiCallable[_journal_pb2.SettleRefusedRequest, _journal_pb2.SettleRefusedResponse]  # type: ignore[assignment]
+    """Says that a gateway has cared for one of them: its content is deleted here. Safe to repeat.
+    Errors: UNAVAILABLE with RetryInfo.
+    """
 
 class JournalServiceServicer(metaclass=_abc_1.ABCMeta):
     """Stores events once and for good, and reads them in order."""
@@ -183,5 +209,36 @@ class JournalServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_journal_pb2.GetHeadResponse, _abc.Awaitable[_journal_pb2.GetHeadResponse]]:
         """Tells where the journal ends."""
+
+    @_abc_1.abstractmethod
+    def FindEvents(
+        self,
+        request: _journal_pb2.FindEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_journal_pb2.FindEventsResponse, _abc.Awaitable[_journal_pb2.FindEventsResponse]]:
+        """Tells which of 1 to 500 events of a source are stored, and which were queued and then refused.
+        Errors: INVALID_ARGUMENT, UNAVAILABLE with RetryInfo.
+        """
+
+    @_abc_1.abstractmethod
+    def ListRefused(
+        self,
+        request: _journal_pb2.ListRefusedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_journal_pb2.ListRefusedResponse, _abc.Awaitable[_journal_pb2.ListRefusedResponse]]:
+        """Lists events that were queued and then refused, and that no gateway has put into quarantine yet, the oldest
+        first. At most 100, and no more after their contents pass 1 MiB.
+        Errors: UNAVAILABLE with RetryInfo.
+        """
+
+    @_abc_1.abstractmethod
+    def SettleRefused(
+        self,
+        request: _journal_pb2.SettleRefusedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_journal_pb2.SettleRefusedResponse, _abc.Awaitable[_journal_pb2.SettleRefusedResponse]]:
+        """Says that a gateway has cared for one of them: its content is deleted here. Safe to repeat.
+        Errors: UNAVAILABLE with RetryInfo.
+        """
 
 def add_JournalServiceServicer_to_server(servicer: JournalServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

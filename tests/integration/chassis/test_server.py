@@ -35,6 +35,21 @@ class Slow(journal_pb2_grpc.JournalServiceServicer):
         self.go = asyncio.Event()
         self.entered = asyncio.Semaphore(0)
 
+    async def FindEvents(
+        self, request: journal_pb2.FindEventsRequest, context: grpc.aio.ServicerContext
+    ) -> journal_pb2.FindEventsResponse:
+        raise NotImplementedError
+
+    async def ListRefused(
+        self, request: journal_pb2.ListRefusedRequest, context: grpc.aio.ServicerContext
+    ) -> journal_pb2.ListRefusedResponse:
+        raise NotImplementedError
+
+    async def SettleRefused(
+        self, request: journal_pb2.SettleRefusedRequest, context: grpc.aio.ServicerContext
+    ) -> journal_pb2.SettleRefusedResponse:
+        raise NotImplementedError
+
     async def GetHead(
         self, request: journal_pb2.GetHeadRequest, context: grpc.aio.ServicerContext
     ) -> journal_pb2.GetHeadResponse:

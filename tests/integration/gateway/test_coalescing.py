@@ -12,7 +12,7 @@ from services.chassis.errors import Exhausted, Malformed, Unavailable
 from services.chassis.postgres import Pool
 from services.gateway import coalescing
 from services.gateway.checks import encodings_of
-from services.gateway.coalescing import SMALL_EVENTS_MAX, Coalescing, Stored
+from services.gateway.coalescing import SMALL_EVENTS_MAX, Coalescing, Queued, Stored
 from services.gateway.encoding import Shared
 from services.touchpoint.journal import Journal
 from services.touchpoint.servicer import JournalServicer
@@ -91,7 +91,9 @@ def publish(
 
 
 async def append(waiting_together: Coalescing, publish: Publish) -> Stored | None:
-    return await waiting_together.append(*publish)
+    stored = await waiting_together.append(*publish)
+    assert not isinstance(stored, Queued)
+    return stored
 
 
 async def appended(

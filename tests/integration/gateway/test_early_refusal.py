@@ -29,6 +29,7 @@ from services.gateway.access import PUBLISH, Access, Caller
 from services.gateway.early_refusal import PUBLISH_BATCH, Arrivals, EarlyRefusal
 from services.gateway.http_events import EARLY_BYTES_MIN
 from services.gateway.limits import Limits
+from services.gateway.outcomes import Outcomes
 from services.gateway.servicer import IngestServicer
 from services.gateway.settings import Settings
 from services.gateway.upstream import Upstream
@@ -77,7 +78,7 @@ async def gateway(new_database: Callable[[str], str]) -> AsyncIterator[Gateway]:
             interceptors=[ErrorInterceptor(calls_max=10), EarlyRefusal(access, limits)]
         )
         ingest_pb2_grpc.add_IngestServiceServicer_to_server(
-            IngestServicer(access, limits, cast(Upstream, None)), server
+            IngestServicer(access, limits, cast(Upstream, None), cast(Outcomes, None)), server
         )
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()

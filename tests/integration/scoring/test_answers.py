@@ -48,6 +48,21 @@ class Journal(journal_pb2_grpc.JournalServiceServicer):
     # How often it was asked where it ends.
     asked = 0
 
+    async def FindEvents(
+        self, request: journal_pb2.FindEventsRequest, context: grpc.aio.ServicerContext
+    ) -> journal_pb2.FindEventsResponse:
+        raise NotImplementedError
+
+    async def ListRefused(
+        self, request: journal_pb2.ListRefusedRequest, context: grpc.aio.ServicerContext
+    ) -> journal_pb2.ListRefusedResponse:
+        raise NotImplementedError
+
+    async def SettleRefused(
+        self, request: journal_pb2.SettleRefusedRequest, context: grpc.aio.ServicerContext
+    ) -> journal_pb2.SettleRefusedResponse:
+        raise NotImplementedError
+
     async def GetHead(
         self, request: journal_pb2.GetHeadRequest, context: grpc.aio.ServicerContext
     ) -> journal_pb2.GetHeadResponse:

@@ -9,8 +9,9 @@ import pytest
 
 from services.chassis.errors import Malformed
 from services.chassis.postgres import Pool
+from services.touchpoint.append_request import SLICE_EVENTS
 from services.touchpoint.journal import Journal
-from services.touchpoint.servicer import SLICE_EVENTS, JournalServicer
+from services.touchpoint.servicer import JournalServicer
 from touchledger.v1.journal_pb2 import AppendEntry, AppendRequest, AppendResult
 
 NO_CONTEXT = cast(Any, None)

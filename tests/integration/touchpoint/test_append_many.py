@@ -10,9 +10,10 @@ import pytest
 from services.chassis.errors import Exhausted, Malformed
 from services.chassis.postgres import Connection, Pool
 from services.touchpoint import appender
+from services.touchpoint.append_request import ENTRIES_MAX
 from services.touchpoint.journal import Journal
 from services.touchpoint.row import encode
-from services.touchpoint.servicer import ENTRIES_MAX, REQUESTS_MAX, JournalServicer
+from services.touchpoint.servicer import REQUESTS_MAX, JournalServicer
 from tests.support.entries import attempt, entry, recorded
 from touchledger.v1.journal_pb2 import (
     AppendEntry,
@@ -160,7 +161,7 @@ async def test_an_unexpected_error_is_told_without_its_text(
     servicer: JournalServicer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The journal's check of the digest's length is gone; the database's is not.
-    monkeypatch.setattr("services.touchpoint.servicer.DIGEST_BYTES", 5)
+    monkeypatch.setattr("services.touchpoint.append_request.DIGEST_BYTES", 5)
     sent = request("x")
     sent.entries[0].content_digest = b"short"
     [outcome] = await append_many(servicer, sent)

@@ -21,6 +21,11 @@ class Gateway(ingest_pb2_grpc.IngestServiceServicer):
     def __init__(self) -> None:
         self.taken: list[events_pb2.Event] = []
 
+    async def GetOutcomes(
+        self, request: ingest_pb2.GetOutcomesRequest, context: grpc.aio.ServicerContext
+    ) -> ingest_pb2.GetOutcomesResponse:
+        raise NotImplementedError
+
     def PublishStream(
         self, request_iterator: Any, context: Any
     ) -> Iterator[ingest_pb2.PublishStreamResponse]:

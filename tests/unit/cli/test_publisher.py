@@ -48,6 +48,11 @@ class Gateway(ingest_pb2_grpc.IngestServiceServicer):
         self.verdict: Callable[[events_pb2.Event], Result | None] = lambda event: None
         self.answer: Callable[[list[Result]], list[Result]] = lambda results: results
 
+    async def GetOutcomes(
+        self, request: ingest_pb2.GetOutcomesRequest, context: grpc.aio.ServicerContext
+    ) -> ingest_pb2.GetOutcomesResponse:
+        raise NotImplementedError
+
     def PublishStream(
         self, request_iterator: Any, context: Any
     ) -> AsyncIterator[ingest_pb2.PublishStreamResponse]:

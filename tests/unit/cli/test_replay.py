@@ -29,6 +29,11 @@ class Gateway(ingest_pb2_grpc.IngestServiceServicer):
         self.calls = 0
         self.calls_max = 1_000_000
 
+    async def GetOutcomes(
+        self, request: ingest_pb2.GetOutcomesRequest, context: grpc.aio.ServicerContext
+    ) -> ingest_pb2.GetOutcomesResponse:
+        raise NotImplementedError
+
     def PublishStream(
         self, request_iterator: Any, context: Any
     ) -> Iterator[ingest_pb2.PublishStreamResponse]:
@@ -309,6 +314,11 @@ class HalfWay(ingest_pb2_grpc.IngestServiceServicer):
         self.took = asyncio.Event()
         self.hold = True
         self.taken: list[str] = []
+
+    async def GetOutcomes(
+        self, request: ingest_pb2.GetOutcomesRequest, context: grpc.aio.ServicerContext
+    ) -> ingest_pb2.GetOutcomesResponse:
+        raise NotImplementedError
 
     def PublishStream(
         self, request_iterator: Any, context: Any

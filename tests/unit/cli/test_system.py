@@ -141,6 +141,11 @@ class Keys(ingest_pb2_grpc.IngestServiceServicer):
     def __init__(self) -> None:
         self.seen: list[object] = []
 
+    async def GetOutcomes(
+        self, request: ingest_pb2.GetOutcomesRequest, context: grpc.aio.ServicerContext
+    ) -> ingest_pb2.GetOutcomesResponse:
+        raise NotImplementedError
+
     def PublishStream(
         self, request_iterator: Any, context: Any
     ) -> AsyncIterator[ingest_pb2.PublishStreamResponse]:

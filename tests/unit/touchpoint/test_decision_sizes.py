@@ -6,12 +6,12 @@ from uuid import UUID
 
 from services.chassis.server import MESSAGE_BYTES_MAX
 from services.touchpoint import cases_servicer, catalog_servicer
+from services.touchpoint.append_request import EVENT_BYTES_MAX
 from services.touchpoint.decisions.checks import ANSWERS_MAX, CHARACTERS_MAX, PAGE_MAX
 from services.touchpoint.decisions.decided import Command
 from services.touchpoint.decisions.recovery_case import RecoveryCase
 from services.touchpoint.decisions.stored import entries
 from services.touchpoint.decisions.touchpoint_definition import TouchpointDefinition
-from services.touchpoint.servicer import EVENT_BYTES_MAX
 
 AT = datetime(2026, 8, 3, 10, 15, 30, 999_999, tzinfo=UTC)
 # Four bytes each.
