@@ -69,7 +69,7 @@ test/upgrade: $(VENV)/previous  ## Run the release before and this one together 
 overload: $(VENV)/bench  ## Five times the peak rate for a minute: goodput, hints, another tenant's p99
 	@$(BIN)/python -m tests.overload $(ARGS)
 
-bench/%: $(VENV)/bench  ## Measure beside others and say which goals are met: bench/journal, bench/gateway, bench/scoring, bench/growth
+bench/%: $(VENV)/bench  ## Measure beside others and say which goals are met: bench/journal, bench/gateway, bench/scoring, bench/system, bench/growth
 	@$(BIN)/python -m bench.$* $(ARGS)
 
 verify: lint types  ## What must hold before a commit: fresh stubs, linters, types, boundaries, manifests
