@@ -15,7 +15,7 @@ ARGS ?=
 # The last commit of the release before this one, for make test/upgrade. A release sets it anew.
 PREVIOUS := 3b92625
 
-.PHONY: help demo run test test/bi test/image test/operations test/upgrade image stories torture drill overload verify lint types protos lock clean
+.PHONY: help demo run test test/bench test/bi test/image test/operations test/upgrade image stories torture drill overload verify lint types protos lock clean
 
 help:  ## What there is
 	@awk -F ':.*## ' '/^[a-z].*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,7 +30,10 @@ run: $(VENV)/run  ## Start everything without sample data
 test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/dev $(VENV)/node  ## Run the test suite
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder \
-	  --ignore tests/acceptance/test_restore.py $(ARGS)
+	  --ignore tests/bench --ignore tests/drill $(ARGS)
+
+test/bench: $(VENV)/bench  ## Try what measures: each bench and the overload, with a few events
+	$(BIN)/python -m pytest tests/bench $(ARGS)
 
 test/bi: $(VENV)/bi  ## Ask schema bi with real BI clients: SQLAlchemy, pandas, DuckDB, ODBC, JDBC, dbt
 	$(BIN)/python -m pytest tests/bi $(ARGS)
@@ -56,7 +59,7 @@ torture: $(VENV)/dev  ## Kill PostgreSQL and services under load, check what was
 	$(BIN)/python -m tests.torture $(ARGS)
 
 drill: $(VENV)/dev  ## Back up, kill and lose a system, restore it to a moment, time it: ARGS="--events 1000000"
-	$(BIN)/python -m pytest tests/acceptance/test_restore.py
+	$(BIN)/python -m pytest tests/drill
 	@$(BIN)/python -m tests.drill $(ARGS)
 
 # The release before, out of the history of this clone: its code beside ours on one database.

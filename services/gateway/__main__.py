@@ -128,6 +128,7 @@ async def main() -> None:
                     measures(pool).run(),
                 ],
                 also_stop=[http.stop],
+                cut_off=[pool.terminate],
             )
 
 
