@@ -1,6 +1,6 @@
-"""On the simulated quarter no figure lacks data, and each finds what is planted: of seed 1, which is the demo's.
+"""On the simulated quarter no figure lacks data, and each finds what is planted.
 
-Of other seeds nearly all: services/scoring/README.md.
+The quarter is that of seed 1, as the demo's; of other seeds see services/scoring/README.md.
 """
 
 import asyncio
