@@ -42,6 +42,7 @@ NAMES = {value: quoted(name) for name, value in Disposition.items()}
 # status and at nothing else: 200 for an event that is not in the journal is how events get lost in silence.
 # A batch is 200 in any case, since its events fare differently.
 STATUS = {
+    ingest_pb2.DISPOSITION_QUEUED: 202,
     ingest_pb2.DISPOSITION_QUARANTINED: 202,
     ingest_pb2.DISPOSITION_REJECTED: 422,
     ingest_pb2.DISPOSITION_RETRY: 503,
@@ -84,7 +85,11 @@ RESPONSES = {
             },
         },
     },
-    "202": _RESULTS | {"description": "A single event, quarantined: a person has to mend it."},
+    "202": _RESULTS
+    | {
+        "description": "A single event, quarantined, which a person has to mend; or, where the system has a "
+        "buffer, queued durably: GET /v1/outcomes tells what becomes of it."
+    },
     "409": _PROBLEM | {"description": "A single event whose id was used for other content."},
     "413": _PROBLEM | {"description": "The body, or a single event, is too large."},
     "415": _PROBLEM | {"description": "Another media type, or another compression."},

@@ -8,6 +8,7 @@ from services.chassis.errors import Malformed, from_rpc
 from services.gateway.access import Caller
 from services.gateway.buffer import Buffer
 from services.gateway.keyring import Keyring
+from services.gateway.upstream import id_conflict
 from touchledger.v1 import ingest_pb2, journal_pb2, journal_pb2_grpc
 
 IDS_MAX = 500
@@ -97,9 +98,7 @@ def _outcome(
         outcome.conflict.CopyFrom(conflict.problem)
     refused = next((each for each in found.refused if each.problem.code != CONFLICT), None)
     if found.position:
-        outcome.result.disposition = RECORDED
-        outcome.result.position.journal_id = journal_id
-        outcome.result.position.number = found.position
+        outcome.result.CopyFrom(_recorded(found, journal_id))
     elif refused:
         outcome.result.CopyFrom(_refused(refused))
     else:
@@ -110,18 +109,23 @@ def _outcome(
 def _settled(
     event_id: str, digest: bytes, found: journal_pb2.FoundEvent, journal_id: str
 ) -> ingest_pb2.EventOutcome | None:
-    for each in found.refused:
-        if each.content_digest == digest:
-            if each.problem.code == CONFLICT:
-                result = ingest_pb2.PublishResult(disposition=REJECTED, problem=each.problem)
-            else:
-                result = _refused(each)
-            return ingest_pb2.EventOutcome(event_id=event_id, result=result)
-    if not found.position:
+    outcome = ingest_pb2.EventOutcome(event_id=event_id)
+    refused = next((each for each in found.refused if each.content_digest == digest), None)
+    if found.position and found.content_digest == digest:
+        outcome.result.CopyFrom(_recorded(found, journal_id))
+    elif found.position:
+        problem = id_conflict(found.position)
+        outcome.result.CopyFrom(ingest_pb2.PublishResult(disposition=REJECTED, problem=problem))
+    elif refused:
+        outcome.result.CopyFrom(_refused(refused))
+    else:
         return None
-    outcome = _outcome(event_id, found, journal_id, UNKNOWN)
-    outcome.ClearField("conflict")
     return outcome
+
+
+def _recorded(found: journal_pb2.FoundEvent, journal_id: str) -> ingest_pb2.PublishResult:
+    position = journal_pb2.Position(journal_id=journal_id, number=found.position)
+    return ingest_pb2.PublishResult(disposition=RECORDED, position=position)
 
 
 def _refused(found: journal_pb2.RefusedEvent) -> ingest_pb2.PublishResult:

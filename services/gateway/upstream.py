@@ -337,7 +337,7 @@ def _told(stored: Stored | Queued) -> ingest_pb2.PublishBatchResponse:
     for each in stored.results:
         number, disposition = each.position, STORED.get(each.status)
         if disposition is None:
-            answer.results.append(_rejected(_id_conflict(number)))
+            answer.results.append(_rejected(id_conflict(number)))
             continue
         position = add(disposition=disposition).position
         position.journal_id = stored.journal_id
@@ -345,7 +345,7 @@ def _told(stored: Stored | Queued) -> ingest_pb2.PublishBatchResponse:
     return answer
 
 
-def _id_conflict(position: int) -> Problem:
+def id_conflict(position: int) -> Problem:
     return Problem(
         code="EVENT_ID_CONFLICT",
         field="event_id",

@@ -84,7 +84,7 @@ SELECT originator_id, originator_version, topic, state, notification_id, recorde
  LIMIT $3
 """
 POSITIONS = """
-SELECT originator_id, notification_id
+SELECT originator_id, notification_id, content_digest
   FROM journal.stored_events
  WHERE originator_id = ANY($1) AND originator_version = 1
 """
@@ -212,11 +212,14 @@ class Journal:
         """The events of one stream in the order of their versions, those after a version."""
         return await self._pool.fetch(STREAM, originator_id, after, limit)
 
-    async def positions(self, originator_ids: Sequence[bytes]) -> dict[bytes, int]:
-        """Where published events are, of those that are stored."""
+    async def positions(self, originator_ids: Sequence[bytes]) -> dict[bytes, tuple[int, bytes]]:
+        """Where published events are, of those that are stored, and the digests of their contents."""
         ids = [UUID(bytes=each) for each in originator_ids]
         rows = await self._pool.fetch(POSITIONS, ids)
-        return {row["originator_id"].bytes: row["notification_id"] for row in rows}
+        return {
+            row["originator_id"].bytes: (row["notification_id"], row["content_digest"])
+            for row in rows
+        }
 
     async def head(self) -> int:
         """The last position. The journal's id is checked with it: a restored journal has another one."""

@@ -144,16 +144,14 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
         # The refused ones first: what is replayed from quarantine meanwhile is then found stored.
         refused = await self._journal.refused.of_events(tenant, source, event_ids)
         streams = originator_ids(tenant, source, event_ids)
-        positions = await self._journal.positions(streams)
-        return journal_pb2.FindEventsResponse(
-            journal_id=self._journal.journal_id,
-            events=[
-                journal_pb2.FoundEvent(
-                    position=positions.get(stream, 0), refused=refused.get(event_id, ())
-                )
-                for stream, event_id in zip(streams, event_ids, strict=True)
-            ],
-        )
+        stored = await self._journal.positions(streams)
+        found = journal_pb2.FindEventsResponse(journal_id=self._journal.journal_id)
+        for stream, event_id in zip(streams, event_ids, strict=True):
+            position, digest = stored.get(stream, (0, b""))
+            found.events.add(
+                position=position, content_digest=digest, refused=refused.get(event_id, ())
+            )
+        return found
 
     def _after(self, position: journal_pb2.Position) -> int:
         return self._journal.here(position.journal_id, position.number)

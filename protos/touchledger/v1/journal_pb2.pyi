@@ -244,12 +244,14 @@ class FindEventsResponse(_message.Message):
     def __init__(self, events: _Optional[_Iterable[_Union[FoundEvent, _Mapping]]] = ..., journal_id: _Optional[str] = ...) -> None: ...
 
 class FoundEvent(_message.Message):
-    __slots__ = ("position", "refused")
+    __slots__ = ("position", "refused", "content_digest")
     POSITION_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_DIGEST_FIELD_NUMBER: _ClassVar[int]
     position: int
     refused: _containers.RepeatedCompositeFieldContainer[RefusedEvent]
-    def __init__(self, position: _Optional[int] = ..., refused: _Optional[_Iterable[_Union[RefusedEvent, _Mapping]]] = ...) -> None: ...
+    content_digest: bytes
+    def __init__(self, position: _Optional[int] = ..., refused: _Optional[_Iterable[_Union[RefusedEvent, _Mapping]]] = ..., content_digest: _Optional[bytes] = ...) -> None: ...
 
 class RefusedEvent(_message.Message):
     __slots__ = ("number", "tenant", "source", "event_id", "content_digest", "problem", "content", "format", "quarantine_id", "refused_at")

@@ -9,7 +9,6 @@ import os
 import socket
 import weakref
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from uuid import uuid4
 
 import asyncpg
@@ -17,7 +16,7 @@ import structlog
 from nats.aio.msg import Msg
 from opentelemetry import metrics
 
-from services.chassis import clock, telemetry
+from services.chassis import telemetry
 from services.chassis.buffer import QUEUED, ApiError, Link, Shape, subjects_of
 from services.chassis.errors import DATABASE_AWAY, ServiceError, place_of
 from services.chassis.postgres import Pool
@@ -69,20 +68,12 @@ class Recorder:
         self._hints = dict[int, asyncio.Event]()
         # What records a partition, as long as this process has it.
         self._tasks = dict[int, asyncio.Task[None]]()
-        # When the first batch of a partition that is not recorded yet was queued.
-        self._oldest = dict[int, datetime]()
         self._swept_at = float("-inf")
         _recorders.add(self)
 
     @property
     def stream(self) -> Stream:
         return self._stream
-
-    def oldest_seconds(self) -> float:
-        """How long the first batch waits that this process has to record."""
-        now = clock.now().ToDatetime(UTC)
-        ages = [(now - each).total_seconds() for each in [*self._oldest.values()]]
-        return max(0.0, *ages) if ages else 0.0
 
     async def owners(self) -> list[asyncpg.Record]:
         return await self._partitions.owners()
@@ -220,16 +211,13 @@ class Recorder:
                     pass
         finally:
             del self._hints[partition]
-            self._oldest.pop(partition, None)
 
     async def _page(self, partition: int) -> bool:
         """Whether there is more to record at once."""
         subjects = subjects_of(partition)
         page = await self._stream.read(subjects)
         if not page.batches:
-            self._oldest.pop(partition, None)
             return False
-        self._oldest[partition] = datetime.fromisoformat(page.batches[0].queued_at)
         if page.more:
             await self._take_turns(subjects)
         else:
@@ -258,13 +246,13 @@ class Recorder:
 
 
 _recorders = weakref.WeakSet[Recorder]()
+# Of the whole stream, so each recorder tells the same.
 telemetry.sum_gauge(
     "touchledger.buffer.age",
     "s",
-    "How long the first batch waits that this process has to record.",
-    lambda: (each.oldest_seconds() for each in _recorders),
+    "How long the first batch waits that is not recorded yet.",
+    lambda: (each.stream.oldest_seconds() for each in _recorders),
 )
-# Of the whole stream, so each recorder tells the same.
 telemetry.sum_gauge(
     "touchledger.buffer.batches",
     "{batch}",

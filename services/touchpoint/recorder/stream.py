@@ -10,12 +10,14 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import nats.errors
 import structlog
 from nats.aio.msg import Msg
 
+from services.chassis import clock
 from services.chassis.buffer import STREAM, ApiError, Link, Shape, partitions_of, subjects_of
 from services.chassis.errors import Unavailable
 from services.chassis.postgres import Unsuitable
@@ -92,6 +94,13 @@ class Stream:
                 "TOUCHLEDGER_TOUCHPOINT_BUFFER_CHANGE=true"
             )
         self.state = stream["state"]
+
+    def oldest_seconds(self) -> float:
+        """How long the first message waits, as it was last seen."""
+        if not self.state.get("messages"):
+            return 0.0
+        queued_at = datetime.fromisoformat(self.state["first_ts"])
+        return max(0.0, (clock.now().ToDatetime(UTC) - queued_at).total_seconds())
 
     def _note_loss(self) -> None:
         if batches := self.state.get("messages", 0):

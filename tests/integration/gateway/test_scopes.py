@@ -93,7 +93,7 @@ def test_what_concerns_all_tenants_is_for_no_key_that_a_tenant_can_have() -> Non
     assert OPERATE not in SCOPES
     assert OPERATE not in LOCAL_SCOPES
     of_all = {path.split("/")[1] for path, scope in METHODS.items() if scope == OPERATE}
-    assert {"touchledger.v1.ProjectionService"} == of_all
+    assert {"touchledger.v1.ProjectionService", "touchledger.v1.BufferService"} == of_all
 
 
 def test_each_entry_is_of_an_rpc_that_there_is() -> None:
