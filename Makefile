@@ -15,7 +15,7 @@ ARGS ?=
 # The last commit of the release before this one, for make test/upgrade. A release sets it anew.
 PREVIOUS := 3b92625
 
-.PHONY: help demo run test test/bi test/cluster test/image test/operations test/upgrade image stories torture drill overload verify lint types protos lock clean
+.PHONY: help demo run test test/bench test/bi test/cluster test/image test/operations test/upgrade image stories torture drill overload verify lint types protos lock clean
 
 help:  ## What there is
 	@awk -F ':.*## ' '/^[a-z].*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,7 +30,10 @@ run: $(VENV)/run  ## Start everything without sample data
 test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/dev $(VENV)/node  ## Run the test suite
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder \
-	  --ignore tests/acceptance/test_restore.py --ignore tests/cluster $(ARGS)
+	  --ignore tests/bench --ignore tests/cluster --ignore tests/drill $(ARGS)
+
+test/bench: $(VENV)/bench  ## Try what measures: each bench and the overload, with a few events
+	$(BIN)/python -m pytest tests/bench $(ARGS)
 
 test/bi: $(VENV)/bi  ## Ask schema bi with real BI clients: SQLAlchemy, pandas, DuckDB, ODBC, JDBC, dbt
 	$(BIN)/python -m pytest tests/bi $(ARGS)
@@ -59,7 +62,7 @@ test/cluster: $(VENV)/dev  ## Kill each part of `touchledger up --cluster` under
 	$(BIN)/python -m tests.cluster $(ARGS)
 
 drill: $(VENV)/dev  ## Back up, kill and lose a system, restore it to a moment, time it: ARGS="--events 1000000"
-	$(BIN)/python -m pytest tests/acceptance/test_restore.py
+	$(BIN)/python -m pytest tests/drill
 	@$(BIN)/python -m tests.drill $(ARGS)
 
 # The release before, out of the history of this clone: its code beside ours on one database.
@@ -69,7 +72,7 @@ test/upgrade: $(VENV)/previous  ## Run the release before and this one together 
 overload: $(VENV)/bench  ## Five times the peak rate for a minute: goodput, hints, another tenant's p99
 	@$(BIN)/python -m tests.overload $(ARGS)
 
-bench/%: $(VENV)/bench  ## Measure beside others and say which goals are met: bench/journal, bench/gateway, bench/scoring, bench/growth
+bench/%: $(VENV)/bench  ## Measure beside others and say which goals are met: bench/journal, bench/gateway, bench/scoring, bench/system, bench/growth
 	@$(BIN)/python -m bench.$* $(ARGS)
 
 verify: lint types  ## What must hold before a commit: fresh stubs, linters, types, boundaries, manifests

@@ -5,7 +5,6 @@ How it measures is told in bench/README.md.
 
 import argparse
 import asyncio
-import contextlib
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -20,6 +19,7 @@ from bench import command, report
 from bench.command import count_of, say
 from bench.events import ATTEMPT, Event, entries, made
 from bench.place import Place, free_port
+from bench.projecting import PROJECTION_SECONDS_MAX, Samples, scoring
 from bench.published import batch_as_protobuf
 from bench.questions import questions
 from bench.report import Goal
@@ -54,15 +54,11 @@ PUBLISH_BATCH, PUBLISHES_AT_ONCE = 500, 8
 # A quarter of a minute of the gateway's full rate: what the last page takes is no part of keeping up.
 LIVE_EVENTS = 360_000
 PACED_SECONDS = 8.0
-POLL_SECONDS = 0.005
 # Of a rebuild, which takes seconds: to ask oftener would take a twentieth of the CPU off it.
 REBUILD_POLL_SECONDS = 0.05
-PROJECTION_SECONDS_MAX = 300.0
 CALL_SECONDS_MAX = 30.0
 # How many events the questions' facts are of.
 QUESTION_MILLIONS = (1.0, 20.0)
-
-CHECKPOINT = "SELECT position FROM bi.freshness WHERE projection = 'scoreboard'"
 
 
 @dataclass(slots=True)
@@ -80,41 +76,6 @@ class Figures:
             p50_ms=round(sorted_ms[len(sorted_ms) // 2], 1) if sorted_ms else None,
             p99_ms=round(sorted_ms[len(sorted_ms) * 99 // 100], 1) if sorted_ms else None,
         )
-
-
-class Samples:
-    """The checkpoint of the projection over time, as somebody sees it who asks every few milliseconds."""
-
-    def __init__(self, here: Place, url: str, *, poll_seconds: float = POLL_SECONDS) -> None:
-        self._here = here
-        self._url = url
-        self._poll_seconds = poll_seconds
-        self.seen: list[tuple[float, int]] = []
-
-    @asynccontextmanager
-    async def taken(self) -> AsyncIterator["Samples"]:
-        task = asyncio.create_task(self._take())
-        try:
-            yield self
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-
-    async def _take(self) -> None:
-        async with self._here.connection(self._url) as connection:
-            while True:
-                position = await connection.fetchval(CHECKPOINT)
-                if not self.seen or position != self.seen[-1][1]:
-                    self.seen.append((perf_counter(), position))
-                await asyncio.sleep(self._poll_seconds)
-
-    async def reached(self, position: int) -> float:
-        """When the position was first seen."""
-        async with asyncio.timeout(PROJECTION_SECONDS_MAX):
-            while not self.seen or self.seen[-1][1] < position:  # noqa: ASYNC110  # it is PostgreSQL that is asked
-                await asyncio.sleep(self._poll_seconds)
-        return next(at for at, seen in self.seen if seen >= position)
 
 
 class Bench:
@@ -167,22 +128,6 @@ class Bench:
         finally:
             service.stop(STOP_SECONDS_MAX)
 
-    @asynccontextmanager
-    async def _scoring(self, journal: str) -> AsyncIterator[str]:
-        """The URL of the database that it fills, from the first position on."""
-        async with self._here.database("scoring") as url:
-            environment = {
-                "DATABASE_URL": url,
-                "LISTEN": f"127.0.0.1:{free_port()}",
-                "JOURNAL_TARGET": journal,
-            }
-            service = started(self._here.folder, "scoring", environment)
-            try:
-                await until_ready(service)
-                yield url
-            finally:
-                service.stop(STOP_SECONDS_MAX)
-
     async def _reading(self, address: str) -> None:
         async with grpc.aio.insecure_channel(address) as channel:
             stream = JournalServiceStub(channel).Subscribe(journal_pb2.SubscribeRequest())
@@ -196,7 +141,7 @@ class Bench:
     async def _rebuild(self, journal: str) -> None:
         async with AsyncExitStack() as stack:
             # The first pages may be projected before the tables can be asked: they are left out.
-            url = await stack.enter_async_context(self._scoring(journal))
+            url = await stack.enter_async_context(scoring(self._here, journal))
             asked = Samples(self._here, url, poll_seconds=REBUILD_POLL_SECONDS)
             samples = await stack.enter_async_context(asked.taken())
             ended = await samples.reached(self._events)
@@ -225,7 +170,7 @@ class Bench:
             self._note(SQL, self._events, self._events / (perf_counter() - began))
 
     async def _live(self) -> None:
-        async with gateway.opened(self._here) as ours, self._scoring(ours.touchpoint) as url:
+        async with gateway.opened(self._here) as ours, scoring(self._here, ours.touchpoint) as url:
             publisher = Publisher(ours)
             async with publisher.opened(), Samples(self._here, url).taken() as samples:
                 rate = await self._at_full_rate(publisher, samples)

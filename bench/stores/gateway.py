@@ -138,7 +138,8 @@ class OverHttp:
 
 
 @asynccontextmanager
-async def opened(place: Place) -> AsyncIterator[Gateway]:
+async def opened(place: Place, *, buffer: str = "") -> AsyncIterator[Gateway]:
+    """buffer: the NATS server in which the gateway queues, where it does."""
     async with place.journal("journal_of_gateway") as journal, place.database("gateway") as keys:
         touchpoint, grpc_, http = (f"127.0.0.1:{free_port()}" for _ in range(3))
         secret, key = place.folder / "gateway.key", place.folder / "local.key"
@@ -154,6 +155,8 @@ async def opened(place: Place) -> AsyncIterator[Gateway]:
                 "LOCAL_KEY_FILE": str(key),
             },
         }
+        for environment in environments.values() if buffer else ():
+            environment["BUFFER"] = buffer
         services = [
             started(place.folder, name, environment) for name, environment in environments.items()
         ]

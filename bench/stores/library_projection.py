@@ -60,12 +60,34 @@ class PerTouchpoint(Projection[Satisfaction]):
 
 
 async def rate(place: Place) -> float:
-    """Events in a second, from a fresh start."""
+    """Events projected in a second, from a fresh start, once all are saved."""
     async with place.database("library_projection") as url:
         return await asyncio.to_thread(_rate, _environment(url))
 
 
+async def whole_rate(place: Place) -> float:
+    """Events saved and projected in a second, by a runner that is there from the start."""
+    async with place.database("library_whole") as url:
+        return await asyncio.to_thread(_whole_rate, _environment(url))
+
+
 def _rate(env: Mapping[str, str]) -> float:
+    last = _save(env)
+    began = perf_counter()
+    with _runner(env) as running:
+        running.wait(last, timeout=PROJECTION_SECONDS_MAX)
+        return EVENTS / (perf_counter() - began)
+
+
+def _whole_rate(env: Mapping[str, str]) -> float:
+    with _runner(env) as running:
+        began = perf_counter()
+        running.wait(_save(env), timeout=PROJECTION_SECONDS_MAX)
+        return EVENTS / (perf_counter() - began)
+
+
+def _save(env: Mapping[str, str]) -> int:
+    """The last one's number."""
     last = 0
     with Surveys(env) as surveys:
         for _ in range(EVENTS // EVENTS_A_SAVE):
@@ -73,12 +95,13 @@ def _rate(env: Mapping[str, str]) -> float:
             for number in range(EVENTS_A_SAVE - 1):
                 survey.answer(f"store.checkout.{number % 20:02d}", 1 + number % 5)
             last = surveys.save(survey)[-1].notification.id
-    began = perf_counter()
-    with ProjectionRunner(
+    return last
+
+
+def _runner(env: Mapping[str, str]) -> "ProjectionRunner[Surveys, Satisfaction]":
+    return ProjectionRunner(
         application_class=Surveys, projection_class=PerTouchpoint, view_class=Satisfaction, env=env
-    ) as running:
-        running.wait(last, timeout=PROJECTION_SECONDS_MAX)
-        return EVENTS / (perf_counter() - began)
+    )
 
 
 def _environment(url: str) -> dict[str, str]:

@@ -37,6 +37,8 @@ SILENCE_SECONDS_MAX = 5
 KEEPALIVE_SECONDS = 2
 # One statement of a service takes milliseconds; one that takes this long hangs.
 COMMAND_TIMEOUT_SECONDS = 30.0
+# What a process that stops gives its connections; those of a database that does not answer are cut then.
+CLOSE_SECONDS_MAX = 2.0
 # Longer statements would be planned again at each use; one that says all sums of all metrics has some 30 KB.
 STATEMENT_BYTES_MAX = 256 * 1024
 # With any of these off, a commit is not durable and RECORDED would be a lie.
@@ -107,12 +109,18 @@ async def open_pool(
         except asyncpg.PostgresError as error:
             # A wrong password, say: waiting does not mend it.
             raise Unsuitable(f"{name}: can't use the database: {error}") from None
-    async with pool:
+    try:
         version = await pool.fetchval("SELECT current_setting('server_version_num')::int")
         if version < VERSION_MIN:
             shown = await pool.fetchval("SHOW server_version")
             raise Unsuitable(f"{name}: PostgreSQL server: got version {shown}, want 18 or newer")
         yield pool
+    finally:
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS_MAX):
+                await pool.close()
+        except TimeoutError:
+            log.warning("connections to the database are cut", seconds=CLOSE_SECONDS_MAX)
 
 
 class _Hosts:

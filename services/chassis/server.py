@@ -57,6 +57,8 @@ GARBAGE_OBJECTS_MIN = 100_000
 # takes. Slower ones go on within the grace, on connections that gRPC tells to end.
 LAST_CALLS_SECONDS_MAX = 3.0
 HANG_UP_EVERY_SECONDS = 0.02
+# How long background tasks may take to end. Each statement of one may wait half a minute for its database.
+BACKGROUND_SECONDS_MAX = 2.0
 READINESS_EVERY_SECONDS = 1.0
 READINESS_DEADLINE_SECONDS = 2.0
 
@@ -165,10 +167,12 @@ class Server:
         self,
         background: Sequence[Awaitable[None]] = (),
         also_stop: Sequence[Callable[[float], Awaitable[None]]] = (),
+        cut_off: Sequence[Callable[[], None]] = (),
     ) -> None:
         """Serves until SIGTERM, SIGINT or `stop`. An error of a background task ends it with that error.
 
         also_stop: called with the grace in seconds when calls under way are given time to end.
+        cut_off: called when background tasks still wait, for their database, some seconds after that.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -188,8 +192,7 @@ class Server:
                 await asyncio.sleep(self._settings.drain_seconds)
                 grace = self._settings.stop_grace_seconds
                 await asyncio.gather(self._end(grace), *(stop(grace) for stop in also_stop))
-                for task in beside:
-                    task.cancel()
+                await _end_all(beside, cut_off)
         finally:
             for server in filter(None, (self.grpc, self._probes)):
                 await server.stop(None)
@@ -245,6 +248,19 @@ class Server:
             await asyncio.sleep(
                 READINESS_EVERY_SECONDS if told == "" else READINESS_EVERY_SECONDS / 5
             )
+
+
+async def _end_all(
+    tasks: Sequence[asyncio.Task[None]], cut_off: Sequence[Callable[[], None]]
+) -> None:
+    """Cancels again who goes on: what is cut off in a transaction ends with the transaction's own error, and
+    whoever cares for such errors has not heard of being cancelled."""
+    while waiting := [task for task in tasks if not task.done()]:
+        for task in waiting:
+            task.cancel()
+        _, late = await asyncio.wait(waiting, timeout=BACKGROUND_SECONDS_MAX)
+        for cut in cut_off if late else ():
+            cut()
 
 
 async def _run(awaitable: Awaitable[None]) -> None:

@@ -1,71 +1,81 @@
 """The command line: `touchledger COMMAND`, one file each."""
 
+import importlib
 import sys
 
 import typer
+from typer._click.core import Command, Context
+from typer.core import TyperGroup
+from typer.main import get_command, get_group
 
-from services.cli.alert import app as alert
-from services.cli.backup import backup
-from services.cli.bi import app as bi
-from services.cli.bridge import bridge
-from services.cli.buffer import app as buffer
-from services.cli.case import app as case
-from services.cli.cluster import app as cluster
-from services.cli.demo import demo
-from services.cli.journey import journey
-from services.cli.key import app as key
-from services.cli.lineage import lineage
-from services.cli.mend import mend
-from services.cli.projection import app as projection
-from services.cli.publish import publish
-from services.cli.quarantine import app as quarantine
-from services.cli.replay import replay
-from services.cli.report import app as report
-from services.cli.restore import restore
-from services.cli.scores import scores
-from services.cli.series import series
-from services.cli.status import status
 from services.cli.system import EXIT_USAGE
-from services.cli.up import up
-from services.cli.verify import verify
-from services.cli.webhook import app as webhook
+
+# services/cli/COMMAND.py has either a function of that name or, with commands of its own, an `app`.
+COMMANDS = (
+    "up",
+    "demo",
+    "publish",
+    "replay",
+    "scores",
+    "series",
+    "bridge",
+    "lineage",
+    "journey",
+    "status",
+    "verify",
+    "backup",
+    "restore",
+    "mend",
+    "alert",
+    "bi",
+    "buffer",
+    "case",
+    "cluster",
+    "key",
+    "projection",
+    "quarantine",
+    "report",
+    "webhook",
+)
+# What Python makes of bytes in an argument that are no UTF-8.
+UNREADABLE = frozenset(map(chr, range(0xDC80, 0xDD00)))
+
+
+class Commands(TyperGroup):
+    """Imports the command that is asked for: all of them together take longer than most take to run."""
+
+    def list_commands(self, ctx: Context) -> list[str]:
+        return [*COMMANDS]
+
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
+        if cmd_name in COMMANDS:
+            return _imported(cmd_name)
+        # What is like it is suggested from these alone.
+        self.commands.update((each, _imported(each)) for each in COMMANDS)
+        return None
+
+
+def _imported(name: str) -> Command:
+    module = importlib.import_module(f"services.cli.{name}")
+    if hasattr(module, "app"):
+        return get_group(module.app)
+    alone = typer.Typer(add_completion=False)
+    alone.command()(getattr(module, name))
+    return get_command(alone)
+
 
 app = typer.Typer(
     name="touchledger",
-    help="Records every customer interaction, and tells satisfaction per touchpoint.",
+    cls=Commands,
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
 )
-# What Python makes of bytes in an argument that are no UTF-8.
-UNREADABLE = frozenset(map(chr, range(0xDC80, 0xDD00)))
-for command in (
-    up,
-    demo,
-    publish,
-    replay,
-    scores,
-    series,
-    bridge,
-    lineage,
-    journey,
-    status,
-    verify,
-    backup,
-    restore,
-    mend,
-):
-    app.command()(command)
-app.add_typer(alert)
-app.add_typer(bi)
-app.add_typer(buffer)
-app.add_typer(case)
-app.add_typer(cluster)
-app.add_typer(key)
-app.add_typer(projection)
-app.add_typer(quarantine)
-app.add_typer(report)
-app.add_typer(webhook)
+
+
+@app.callback()
+def touchledger() -> None:
+    """Records every customer interaction, and tells satisfaction per touchpoint."""
 
 
 def main() -> None:

@@ -10,13 +10,12 @@ import grpc
 import typer
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from services.cli import alert_rule
 from services.cli.alert_shown import alert_table, line
 from services.cli.ask import AWAY, ask, with_system
-from services.cli.shown import as_json, utc
+from services.cli.shown import as_json, cell, utc
 from services.cli.system import (
     DEFAULT_DATA,
     CaOption,
@@ -139,7 +138,7 @@ def deliveries(
             f"{each.number}",
             state.lower().replace("_", " "),
             f"{each.attempts}",
-            escape(each.last_result) or "–",
+            cell(each.last_result) or "–",
             utc(each.tried_at) if each.HasField("tried_at") else "–",
             utc(each.due_at) if each.HasField("due_at") else "–",
         )

@@ -33,6 +33,7 @@ app = typer.Typer(name="rule", help="What is watched: put, list, remove.", no_ar
 SHARES = {
     "bottom2": ("csat_bottom2", "csat_answered"),
     "detractors": ("nps_detractors", "nps_answered"),
+    "not_asked": ("asking_lapsed", "asking_due"),
 }
 SHARE = re.compile(r"([a-z0-9_]+)/([a-z0-9_]+)", re.ASCII)
 SPAN = re.compile(r"(\d{1,8})([smhd])", re.ASCII)
@@ -88,8 +89,9 @@ ShareOption = Annotated[
     typer.Option(
         "--share",
         metavar="SHARE",
-        help="bottom2, detractors, two counts of schema bi: csat_bottom2/csat_answered, or "
-        "recovery_overdue/recovery_failures: failures not put right within the grace.",
+        help="bottom2, detractors, two counts of schema bi: csat_bottom2/csat_answered, "
+        "recovery_overdue/recovery_failures: failures not put right within the grace, or "
+        "not_asked: touchpoints that ask nobody for the grace.",
     ),
 ]
 ByOption = Annotated[By, typer.Option("--by", help="A chart for each of these.")]
@@ -189,6 +191,11 @@ def put_rule(
     Any failure that nothing put right within 72 hours:
     put overdue --share recovery_overdue/recovery_failures --grace 72h
     --period day --p0 0.000001 --from 2026-11-01
+
+    A touchpoint that has asked nobody for 30 days. --from is the first day
+    on which such a silence may have begun:
+    put silent --share not_asked --touchpoint store.checkout --grace 30d
+    --period day --p0 0.000001 --from 2026-01-01
     """
     rule = _rule(
         name,

@@ -5,9 +5,9 @@ from datetime import UTC, date, timedelta
 from typing import Any
 
 from rich import box
-from rich.markup import escape
 from rich.table import Table
 
+from services.cli.shown import cell, visible
 from touchledger.v1 import alerts_pb2 as pb
 
 
@@ -47,7 +47,7 @@ def describe(rule: pb.AlertRule) -> str:
         said.append(f"grace {timedelta(seconds=rule.grace.ToSeconds())}")
     if rule.false_discovery_rate:
         said.append(f"false discovery rate {rule.false_discovery_rate:g}")
-    return ", ".join(said)
+    return visible(", ".join(said))
 
 
 def how_often_wrong(figures: pb.AlertRuleFigures) -> str:
@@ -79,8 +79,8 @@ def alert_table(alerts: Any) -> Table:
     for each in alerts:
         table.add_row(
             f"{each.number}",
-            escape(each.rule),
-            escape(each.group),
+            cell(each.rule),
+            cell(each.group),
             each.period_start,
             f"{each.part:,}/{each.whole:,}",
             "withdrawn" if each.withdrawn else f"{each.statistic:.1%}",
@@ -106,7 +106,7 @@ def back_test_table(answer: pb.BackTestResponse) -> Table:
         history = told.get(place, [])
         shown = now.get(place) or history[0]
         table.add_row(
-            escape(shown.group),
+            cell(shown.group),
             shown.period_start,
             f"{shown.part:,}/{shown.whole:,}",
             f"{shown.statistic:.1%}",
@@ -120,7 +120,7 @@ def back_test_table(answer: pb.BackTestResponse) -> Table:
 def line(alert: pb.Alert) -> str:
     """What `watch` prints."""
     what = "withdrawn" if alert.withdrawn else "ALARM"
-    where = f"{alert.rule} {alert.group} {alert.period_start}"
+    where = visible(f"{alert.rule} {alert.group} {alert.period_start}")
     said = f"{alert.number} {what} {where}: {alert.part:,} of {alert.whole:,}"
     if alert.withdrawn:
         return said

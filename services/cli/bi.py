@@ -13,11 +13,11 @@ from urllib.parse import urlsplit, urlunsplit
 import typer
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from services.cli import databases, embedded_postgres, semantic_layer
 from services.cli.data_folder import DataFolder, LaunchError, RunningSystem
+from services.cli.shown import cell
 from services.cli.system import (
     DEFAULT_DATA,
     EXIT_UNREACHABLE,
@@ -175,7 +175,7 @@ def list_roles(
     for each in roles:
         most = "any" if each.connections < 0 else str(each.connections)
         table.add_row(
-            each.role, escape(each.tenant or "–"), f"{each.connected} of {most}", _state(each)
+            each.role, cell(each.tenant or "–"), f"{each.connected} of {most}", _state(each)
         )
     Console().print(table)
 

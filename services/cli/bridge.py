@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from services.cli.ask import ask
@@ -22,7 +21,7 @@ from services.cli.score_options import (
     freshness,
     set_state,
 )
-from services.cli.shown import as_json
+from services.cli.shown import as_json, cell
 from services.cli.system import (
     DEFAULT_DATA,
     CaOption,
@@ -112,7 +111,7 @@ def _parts(answer: pb.GetBridgeResponse) -> Table:
 
 
 def _state(what: str, state: pb.BridgeState) -> str:
-    return f"{escape(state.score)}, {what} at position {state.position.number:,}"
+    return f"{cell(state.score)}, {what} at position {state.position.number:,}"
 
 
 def _changes(answer: pb.GetBridgeResponse) -> Table:
@@ -125,8 +124,8 @@ def _changes(answer: pb.GetBridgeResponse) -> Table:
         shown.add_row(
             f"{change.position:,}",
             _cause(change.cause),
-            escape(change.source),
-            escape(change.event_id),
+            cell(change.source),
+            cell(change.event_id),
             adds,
         )
     return shown

@@ -15,12 +15,11 @@ import grpc
 import typer
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from services.chassis.errors import from_rpc
 from services.cli.ask import AWAY, DEADLINE_SECONDS, ask, with_system
-from services.cli.shown import as_json, utc
+from services.cli.shown import as_json, cell, utc, visible
 from services.cli.system import (
     DEFAULT_DATA,
     EXIT_UNREACHABLE,
@@ -397,11 +396,11 @@ def table(cases: Iterable[pb.RecoveryCase]) -> Table:
     shown.add_column("opened", no_wrap=True)
     for each in cases:
         shown.add_row(
-            escape(each.case_id),
+            cell(each.case_id),
             _word(pb.CaseStatus.Name(each.status), "CASE_STATUS_"),
             _word(events_pb2.Severity.Name(each.severity), "SEVERITY_"),
-            escape(each.touchpoint),
-            escape(each.assignee) or "–",
+            cell(each.touchpoint),
+            cell(each.assignee) or "–",
             utc(each.opened_at),
         )
     return shown
@@ -413,29 +412,31 @@ def _tell(case: pb.RecoveryCase, *, json_output: bool) -> None:
         return
     status = _word(pb.CaseStatus.Name(case.status), "CASE_STATUS_")
     severity = _word(events_pb2.Severity.Name(case.severity), "SEVERITY_")
-    typer.echo(f"{case.case_id}: {status}, version {case.version}")
-    typer.echo(f"  {severity} failure at {case.touchpoint}, {case.assignee or 'nobody'}'s")
+    typer.echo(visible(f"{case.case_id}: {status}, version {case.version}"))
+    typer.echo(visible(f"  {severity} failure at {case.touchpoint}, {case.assignee or 'nobody'}'s"))
     if case.HasField("failure"):
-        typer.echo(f"  told by event {case.failure.event_id} of {case.failure.source}")
+        typer.echo(visible(f"  told by event {case.failure.event_id} of {case.failure.source}"))
     if case.correlation_id:
-        typer.echo(f"  episode {case.correlation_id}")
-    typer.echo(f"  {utc(case.opened_at)} opened by {case.opened_by}")
+        typer.echo(visible(f"  episode {case.correlation_id}"))
+    typer.echo(visible(f"  {utc(case.opened_at)} opened by {case.opened_by}"))
     if case.HasField("reopened_at"):
-        typer.echo(f"  {utc(case.reopened_at)} reopened ({case.reopened_times} ×)")
+        typer.echo(visible(f"  {utc(case.reopened_at)} reopened ({case.reopened_times} ×)"))
     if case.HasField("acknowledged_at"):
-        typer.echo(f"  {utc(case.acknowledged_at)} acknowledged")
+        typer.echo(visible(f"  {utc(case.acknowledged_at)} acknowledged"))
     for each in case.remedies:
         kind = _word(events_pb2.RemedyKind.Name(each.remedy.kind), "REMEDY_KIND_")
         cost = _amount(each.remedy.cost)
-        typer.echo(f"  {utc(each.decided_at)} remedy {kind}{cost} by {each.decided_by}")
+        typer.echo(visible(f"  {utc(each.decided_at)} remedy {kind}{cost} by {each.decided_by}"))
     for given in case.goodwill:
         value = _amount(given.goodwill.value)
         kind = given.goodwill.kind
-        typer.echo(f"  {utc(given.decided_at)} goodwill {kind}{value} by {given.decided_by}")
+        typer.echo(
+            visible(f"  {utc(given.decided_at)} goodwill {kind}{value} by {given.decided_by}")
+        )
     if case.HasField("closed_at"):
         result = _word(events_pb2.RecoveryResult.Name(case.result), "RECOVERY_RESULT_")
         why = f", {case.close_reason}" if case.close_reason else ""
-        typer.echo(f"  {utc(case.closed_at)} closed by {case.decided_by}: {result}{why}")
+        typer.echo(visible(f"  {utc(case.closed_at)} closed by {case.decided_by}: {result}{why}"))
 
 
 def _amount(money: events_pb2.Money) -> str:

@@ -18,7 +18,7 @@ from services.cli.score_options import (
     fill,
     freshness,
 )
-from services.cli.shown import as_json, utc
+from services.cli.shown import as_json, utc, visible
 from services.cli.system import (
     DEFAULT_DATA,
     CaOption,
@@ -78,5 +78,8 @@ def _of_the_whole(answer: pb.GetJourneyResponse) -> str:
 def _fact(fact: pb.JourneyFact) -> Group:
     what = fact.table.removeprefix("fact_").replace("_", " ")
     details = ", ".join(f"{name} {fact.details[name]}" for name in sorted(fact.details))
-    head = Text(f"{utc(fact.occurred_at)}  {fact.touchpoint}  {fact.stage}  {fact.phase}  {what}")
-    return Group(head, Padding(Text(details), (0, 0, 0, INDENT))) if details else Group(head)
+    said = f"{utc(fact.occurred_at)}  {fact.touchpoint}  {fact.stage}  {fact.phase}  {what}"
+    head = Text(visible(said))
+    return (
+        Group(head, Padding(Text(visible(details)), (0, 0, 0, INDENT))) if details else Group(head)
+    )

@@ -12,13 +12,13 @@ import typer
 from google.protobuf.timestamp_pb2 import Timestamp
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from services.chassis import clock
 from services.cli.ask import ask
 from services.cli.data_folder import DataFolder
 from services.cli.moment import moment
+from services.cli.shown import cell
 from services.cli.system import (
     DEFAULT_DATA,
     EXIT_UNREACHABLE,
@@ -183,7 +183,7 @@ def list_keys(
     for each in answer.keys:
         table.add_row(
             each.key_id,
-            escape(each.source),
+            cell(each.source),
             " ".join(each.scopes),
             events_pb2.Trust.Name(each.trust).removeprefix("TRUST_").lower(),
             each.created_at.ToJsonString()[:10],

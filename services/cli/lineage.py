@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from services.cli.ask import ask
@@ -21,7 +20,7 @@ from services.cli.score_options import (
     fill,
     freshness,
 )
-from services.cli.shown import as_json, utc
+from services.cli.shown import as_json, cell, utc
 from services.cli.system import (
     DEFAULT_DATA,
     CaOption,
@@ -98,8 +97,8 @@ def _table(answer: pb.GetLineageResponse) -> Table:
         shown.add_row(
             f"{event.position:,}",
             utc(event.occurred_at)[:10] if event.HasField("occurred_at") else "",
-            escape(event.source),
-            escape(event.event_id),
+            cell(event.source),
+            cell(event.event_id),
             # "feedback_received" of "touchledger.feedback_received.v1".
             event.topic.split(".")[1],
             role.removeprefix("LINEAGE_ROLE_").lower(),

@@ -8,10 +8,10 @@ import grpc
 import typer
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from services.cli.ask import ask, with_system
+from services.cli.shown import cell
 from services.cli.system import (
     DEFAULT_DATA,
     EXIT_REFUSED,
@@ -68,7 +68,7 @@ def status(
             f"{each.lag:,}",
             f"{each.missing_positions:,}",
             f"{each.parked_events:,}",
-            escape(each.owner) or "nobody",
+            cell(each.owner) or "nobody",
         )
     Console().print(table)
     if answer.HasField("comparison"):

@@ -16,11 +16,11 @@ import grpc
 import typer
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from services.chassis.errors import describe, from_rpc
 from services.cli.ask import DEADLINE_SECONDS, with_system
+from services.cli.shown import cell
 from services.cli.system import (
     DEFAULT_DATA,
     EXIT_REFUSED,
@@ -439,9 +439,9 @@ def table(entries: Iterable[pb.QuarantineEntry]) -> Table:
     for entry in entries:
         shown.add_row(
             entry.quarantine_id,
-            escape(entry.source),
-            escape(entry.event_id),
-            escape(f"{entry.problem.code} {describe(entry.problem)}"),
+            cell(entry.source),
+            cell(entry.event_id),
+            cell(f"{entry.problem.code} {describe(entry.problem)}"),
             f"{entry.times_received:,} ×",
         )
     return shown

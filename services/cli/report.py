@@ -9,7 +9,6 @@ import typer
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from services.cli.ask import ask
@@ -22,7 +21,7 @@ from services.cli.score_options import (
     fill,
     freshness,
 )
-from services.cli.shown import as_json, utc
+from services.cli.shown import as_json, cell, utc
 from services.cli.system import (
     DEFAULT_DATA,
     EXIT_USAGE,
@@ -150,8 +149,8 @@ def events(
             f"{each.position:,}",
             utc(each.occurred_at),
             each.topic.removeprefix("touchledger."),
-            escape(each.source),
-            escape(each.event_id),
+            cell(each.source),
+            cell(each.event_id),
         )
     console = Console()
     console.print(shown)
@@ -163,7 +162,7 @@ def _tables(answer: pb.GetFigureResponse, width: int) -> Iterator[Table]:
     """What is wider than the terminal is in several tables, each with the keys."""
     columns = [each for each in answer.figure.columns if not each.name.endswith(BOUNDS)]
     cells = {
-        each.name: [escape(_cell(each, {**row.keys, **row.values})) for row in answer.rows]
+        each.name: [cell(_cell(each, {**row.keys, **row.values})) for row in answer.rows]
         for each in columns
     }
     keys = [each for each in columns if each.key]

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 from rich import box
 from rich.console import Console, Group
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -22,6 +21,7 @@ from services.cli.score_options import (
     fill,
     freshness,
 )
+from services.cli.shown import cell
 from services.cli.system import DEFAULT_DATA, CaOption, DataOption, KeyOption, TargetOption
 from touchledger.v1 import scoring_pb2 as pb
 from touchledger.v1.scoring_pb2_grpc import ScoringServiceStub
@@ -149,7 +149,7 @@ def table(
     for score in answer.scores:
         got, counts = score.scores, score.counts
         shown.add_row(
-            escape(score.group),
+            cell(score.group),
             f"{counts['answered']:,}/{counts['asked']:,}",
             f"{got['top2']:.0%} \\[{100 * got['top2_lo']:.0f}…{100 * got['top2_hi']:.0f}]"
             if "top2" in got
@@ -172,7 +172,7 @@ def named_table(
     shown.add_column("made of", overflow="fold")
     for score in answer.scores:
         counts = [name for name in score.counts if name not in {*BASE, *names}]
-        first = escape(score.group), ", ".join(f"{n} {score.counts[n]:,}" for n in sorted(counts))
+        first = cell(score.group), ", ".join(f"{n} {score.counts[n]:,}" for n in sorted(counts))
         for name in dict.fromkeys(names):
             shown.add_row(first[0], name, _value(score, name), first[1])
             first = "", ""

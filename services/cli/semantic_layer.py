@@ -74,7 +74,15 @@ METRICS = _words(pb.Metric, "METRIC_")
 ACCEPTED = {
     ("", "service_mode"): _words(pb.ServiceMode, "SERVICE_MODE_"),
     ("case_decision", "decision"): [
-        *("opened", "acknowledged", "remedied", "goodwill_given", "closed", "reopened")
+        *(
+            "opened",
+            "acknowledged",
+            "remedied",
+            "remedy_retracted",
+            "goodwill_given",
+            "closed",
+            "reopened",
+        )
     ],
     ("case_decision", "result"): _words(pb.RecoveryResult, "RECOVERY_RESULT_"),
     ("case_decision", "severity"): _words(pb.Severity, "SEVERITY_"),

@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from services.cli import parts
 from services.cli.ask import ask
 from services.cli.data_folder import Part
+from services.cli.shown import cell
 from services.cli.system import (
     DEFAULT_DATA,
     EXIT_REFUSED,
@@ -77,7 +77,7 @@ def status(
         table.add_row("last position", f"{answer.head.number:,}")
         table.add_row("projected up to", f"{answer.checkpoint.number:,}")
         table.add_row("lag", f"{answer.lag:,}")
-        table.add_row("projected by", escape(answer.projected_by) or "nobody")
+        table.add_row("projected by", cell(answer.projected_by) or "nobody")
         table.add_row("missing positions", f"{answer.missing_positions:,}")
         table.add_row("amendments without target", f"{answer.waiting_amendments:,}")
         table.add_row("events in no fact", f"{answer.parked_events:,}")

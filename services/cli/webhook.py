@@ -7,13 +7,13 @@ from typing import Annotated, Any
 import typer
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from services.chassis.errors import describe
 from services.cli.ask import ask
 from services.cli.key import Trust
 from services.cli.moment import moment
+from services.cli.shown import cell
 from services.cli.system import (
     DEFAULT_DATA,
     EXIT_REFUSED,
@@ -143,7 +143,7 @@ def list_webhooks(
         table.add_row(
             each.webhook_id,
             each.adapter,
-            escape(each.source),
+            cell(each.source),
             "API key" if each.with_api_key else opened_by,
             _told(each.counts),
         )

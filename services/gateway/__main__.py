@@ -154,6 +154,7 @@ async def main() -> None:
                     *(each.run() for each in (link, buffer) if each is not None),
                 ],
                 also_stop=[http.stop],
+                cut_off=[pool.terminate],
             )
 
 

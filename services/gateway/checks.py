@@ -231,6 +231,8 @@ def body(event: pb.Event) -> Problem | None:
         return problem(
             "MISSING", "amends.event_id", "nothing", "the id of the event that it amends"
         )
+    if kind in AMENDMENTS and _amends_itself(event):
+        return problem("NOT_ALLOWED", "amends.event_id", "its own", "another event's id")
     if kind not in AMENDMENTS and event.HasField("amends"):
         return problem(
             "NOT_ALLOWED", "amends", "a value", "none: only corrections and retractions amend"
@@ -250,6 +252,11 @@ def body(event: pb.Event) -> Problem | None:
         if not (event.staff or told.group):
             return problem("MISSING", "staff", "nothing", "staff, or a group in the body")
     return None
+
+
+def _amends_itself(event: pb.Event) -> bool:
+    """Where no other source is named it means the one that sends it."""
+    return not event.amends.source and bool(event.amends.event_id == event.event_id)
 
 
 def _is_of_one(identity: Any) -> bool:
@@ -370,6 +377,13 @@ def _money(got: pb.Money, at: str) -> Problem | None:
     return None
 
 
+def _not_negative(got: pb.Money, at: str) -> Problem | None:
+    """What else money must be is said of it as Money."""
+    if DECIMAL.fullmatch(got.amount) and Decimal(got.amount) < 0:
+        return problem("BAD_DECIMAL", f"{at}.amount", repr(got.amount), "0 or more")
+    return None
+
+
 # The scale that a metric is defined on; others declare theirs.
 SCALES = {
     pb.METRIC_NPS: (Decimal(0), Decimal(10)),
@@ -444,8 +458,14 @@ def _post(got: pb.PublicPost, at: str) -> Problem | None:
     return None
 
 
+def _remedy(got: pb.Remedy, at: str) -> Problem | None:
+    return _not_negative(got.cost, f"{at}.cost")
+
+
 def _goodwill(got: pb.Goodwill, at: str) -> Problem | None:
-    return None if got.kind else problem("MISSING", f"{at}.kind", "nothing", "what it was")
+    if not got.kind:
+        return problem("MISSING", f"{at}.kind", "nothing", "what it was")
+    return _not_negative(got.value, f"{at}.value")
 
 
 def _recognition(got: pb.Recognition, at: str) -> Problem | None:
@@ -471,6 +491,8 @@ def _reference(got: pb.EventReference, at: str) -> Problem | None:
 def _assessment(got: pb.Assessment, at: str) -> Problem | None:
     if not got.assessor:
         return problem("MISSING", f"{at}.assessor", "nothing", "who judged")
+    if not (got.signals or got.HasField("within_sla")):
+        return problem("MISSING", f"{at}.signals", "nothing", "signals or within_sla")
     return _signals(got, at)
 
 
@@ -536,7 +558,7 @@ def _front_line(got: pb.FrontLine, at: str) -> Problem | None:
     if not decided and (got.HasField("value") or got.approval_needed):
         at = f"{at}.value" if got.HasField("value") else f"{at}.approval_needed"
         return problem("NOT_ALLOWED", at, "a value", "none: only a decision has one")
-    return None
+    return _not_negative(got.value, f"{at}.value")
 
 
 def _identity(got: pb.Identity, at: str) -> Problem | None:
@@ -556,12 +578,9 @@ def _scenario(got: pb.Scenario, at: str) -> Problem | None:
         text = getattr(got, name)
         if text and not (DECIMAL.fullmatch(text) and 0 <= Decimal(text) <= 100):
             return problem("BAD_DECIMAL", f"{at}.{name}", repr(text), "a decimal of 0 to 100")
-    revenue = got.revenue.amount
-    if DECIMAL.fullmatch(revenue) and Decimal(revenue) < 0:
-        return problem("BAD_DECIMAL", f"{at}.revenue.amount", repr(revenue), "0 or more")
     if got.years > YEARS_MAX:
         return problem("TOO_MANY", f"{at}.years", got.years, f"at most {YEARS_MAX}")
-    return None
+    return _not_negative(got.revenue, f"{at}.revenue")
 
 
 # The rules of a message type, checked wherever a message of that type stands.
@@ -575,6 +594,7 @@ TYPES: dict[str, Callable[[Any, str], Problem | None]] = {
     "FeedbackSuppressed": _suppressed,
     "Expectation": _expectation,
     "PublicPost": _post,
+    "Remedy": _remedy,
     "Goodwill": _goodwill,
     "Recognition": _recognition,
     "CustomerProfile": _profile,

@@ -37,11 +37,11 @@ LEAVES: dict[str, Cell] = {
 }
 
 
-def csv_table(answer: Message, names: Sequence[str] = ()) -> str:
+def csv_table(answer: Message, names: Sequence[str] = (), keys: Sequence[str] = ()) -> str:
     """A line for each group, fact or event in the answer; what is said of the whole ends each line.
 
     names: the columns that are wanted come first, in this order, also where no line has them; then what came
-    with them, as a score has its interval and counts.
+    with them, as a score has its interval and counts. keys: likewise, of the columns that name a line.
     """
     # The types of descriptors are private.
     descriptor: Any = answer.DESCRIPTOR
@@ -50,7 +50,8 @@ def csv_table(answer: Message, names: Sequence[str] = ()) -> str:
     kind = descriptor if lines_in is None else lines_in.message_type
     of_line = _cells(kind)
     of_whole = {name: cell for name, cell in _cells(descriptor).items() if name not in of_line}
-    keys = sorted({key for line in lines for key in getattr(line, KEYS, ())})
+    said = sorted({key for line in lines for key in getattr(line, KEYS, ())})
+    keys = list(dict.fromkeys([*keys, *said]))
     maps = [(each.name, _text(each.message_type.fields_by_name["value"])) for each in _maps(kind)]
     entries = [_entries(line, maps) for line in lines]
     further = sorted({name for each in entries for name in each})

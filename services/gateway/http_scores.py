@@ -28,6 +28,7 @@ from services.gateway.openapi import SCALARS, WELL_KNOWN
 from services.gateway.proto_comments import comments
 from touchledger import event_json
 from touchledger.v1 import alerts_pb2, experience_pb2, scoring_pb2
+from touchledger.v1.experience_pb2 import GetFigureResponse
 
 METHODS = {
     method.name: method
@@ -162,7 +163,13 @@ class HttpScores:
 
 def _written(answer: Message, form: str, names: Sequence[str]) -> bytes:
     if form == "csv":
-        return csv_table(answer, names).encode()
+        keys: Sequence[str] = ()
+        if isinstance(answer, GetFigureResponse):
+            # As the figure has them: a bound after what it is a bound of.
+            columns = answer.figure.columns
+            keys = [each.name for each in columns if each.key]
+            names = [each.name for each in columns if not each.key]
+        return csv_table(answer, names, keys).encode()
     # Sorted, since maps have no order: the same answer is the same bytes.
     return json.dumps(as_dict(answer), sort_keys=True, ensure_ascii=False).encode()
 

@@ -135,7 +135,11 @@ async def main() -> None:
                 projections, server.health, lag_seconds_max=configured.lag_seconds_max
             )
             following = [projector.run(), rebuilder.run(), projections.measure()]
-            await server.run([*following, checks.run(), alerts.run()])
+            pools = (live_pool, next_pool, changing, answering, alerting)
+            await server.run(
+                [*following, checks.run(), alerts.run()],
+                cut_off=[each.terminate for each in pools],
+            )
 
 
 if __name__ == "__main__":

@@ -52,8 +52,9 @@ SELECT tenant, customer, segment, occurred_at AS valid_from,
 STAFF = """
 SELECT tenant, source, staff, occurred_at AS valid_from,
        lead(occurred_at) OVER (PARTITION BY tenant, source, staff ORDER BY occurred_at) AS valid_to,
-       staff_group, cohort, job_design
+       staff_group, cohort, job_design, event_position
   FROM (SELECT DISTINCT ON (tenant, source, staff, occurred_at) tenant, source, staff, occurred_at,
+               event_position,
                coalesce(staff_group, 'unspecified') AS staff_group,
                coalesce(cohort, 'unspecified') AS cohort,
                coalesce(job_design, 'unspecified') AS job_design
@@ -74,6 +75,9 @@ CHANGED_CUSTOMERS = CHANGED.format(
 CHANGED_STAFF = CHANGED.format(
     name="changed_staff", keys="tenant, source, staff", key="staff", table="fact_staff_profile"
 )
+DIM_STAFF = f"""
+SELECT tenant, source, staff, valid_from, valid_to, staff_group, cohort, job_design FROM ({STAFF}) AS s
+"""  # noqa: S608  # a literal of this module
 OF_CHANGED_CUSTOMERS = "(tenant, customer) IN (SELECT tenant, customer FROM changed_customer)"
 OF_CHANGED_STAFF = "(tenant, source, staff) IN (SELECT tenant, source, staff FROM changed_staff)"
 # $1 position.
@@ -82,7 +86,7 @@ RENEW = [
     for table, of, rows in (
         ("dim_customer", OF_CHANGED_CUSTOMERS, CUSTOMERS),
         ("dim_segment", OF_CHANGED_CUSTOMERS, SEGMENTS),
-        ("dim_staff", OF_CHANGED_STAFF, STAFF),
+        ("dim_staff", OF_CHANGED_STAFF, DIM_STAFF),
     )
     for statement in (
         f"DELETE FROM {table} WHERE {of}",  # noqa: S608  # literals of this module

@@ -23,6 +23,7 @@ DECISIONS = {
     OPENED: "opened",
     f"{CASES}acknowledged.v1": "acknowledged",
     f"{CASES}remedied.v1": "remedied",
+    f"{CASES}remedy_retracted.v1": "remedy_retracted",
     f"{CASES}goodwill_given.v1": "goodwill_given",
     f"{CASES}closed.v1": "closed",
     f"{CASES}reopened.v1": "reopened",

@@ -14,7 +14,7 @@ from services.scoring.attributes import known_at
 IDENTITY = {
     "identity_said": f"""
 SELECT DISTINCT ON (least(f.customer, f.same_as), greatest(f.customer, f.same_as))
-       f.customer, f.same_as, f.relation
+       f.customer, f.same_as, f.relation, f.event_position
   FROM fact_identity f CROSS JOIN moments m
  WHERE f.tenant = {{tenant}} AND {known_at("{position}")} AND f.occurred_at < m.occurred_before
  ORDER BY least(f.customer, f.same_as), greatest(f.customer, f.same_as),

@@ -1,4 +1,10 @@
-"""GetJourney: everything about one person, under whatever reference, in the order in which it occurred."""
+"""GetJourney: everything about one person, under whatever reference, in the order in which it occurred.
+
+Phases are by the rule of figure phase, over what this person did: what others did on the same correlation id
+is not told here, so a purchase of theirs makes no phase either. There it does, since a journey is everybody's
+who took part. Nor has an answer the phase of what it is about here, but that of its own moment, in the order
+in which things occurred.
+"""
 
 import json
 

@@ -65,7 +65,10 @@ async def main() -> None:
             recoveries = RecoveryProcess.configured(journal, decisions, pool, configured)
             beside = [*(each.run() for each in exporters), *(each.run() for each in recoveries)]
             beside += [each.run() for each in recorders]
-            await server.run([*beside, measures(pool, recovery=configured.recovery).run()])
+            await server.run(
+                [*beside, measures(pool, recovery=configured.recovery).run()],
+                cut_off=[pool.terminate],
+            )
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from importlib import import_module
@@ -16,10 +17,13 @@ from services.scoring.experience.figure import Figure
 from tests.support.told import Told, told
 from tests.support.up import running_up, touchledger
 from touchledger import event_json
+from touchledger.v1.events_pb2 import Event, PersonalData
 from touchledger.v1.journal_pb2 import RecordedEvent
 
 END = "2026-10-01T00:00:00Z"
 STORED = "SELECT notification_id, source, topic, state FROM journal.stored_events ORDER BY 1"
+# Behind it are answers with words.
+ISSUE = "long_wait"
 READ: dict[str, Any] = {
     "bigint": int,
     "integer": int,
@@ -30,11 +34,21 @@ READ: dict[str, Any] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Reported:
+    # What the command says of each figure.
+    figures: dict[str, dict[str, Any]]
+    # What the journal holds, and what it means.
+    journal: list[RecordedEvent]
+    events: list[Told]
+    # What a person reads.
+    lines: list[str]
+    # Positions behind an issue.
+    behind: list[int]
+
+
 @pytest.fixture(scope="module")
-def reported(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> tuple[dict[str, dict[str, Any]], list[Told], list[str]]:
-    """What the command says of each figure, what the journal holds, and the lines that a person reads."""
+def reported(tmp_path_factory: pytest.TempPathFactory) -> Reported:
     folder = tmp_path_factory.mktemp("report")
     lines = [event_json.to_json(each) for each in quarter()]
     Path(folder / "events.ndjson").write_text("\n".join(lines) + "\n")
@@ -52,18 +66,29 @@ def reported(
             COLUMNS="80",
         )
         assert shown.returncode == 0, shown.stderr
+        behind = touchledger(
+            *("report", "events", "reason_behind_issue", f"issue_code={ISSUE}", "--limit", 10_000),
+            *("--occurred-before", END, "--json", "--data", system.data),
+        )
+        assert behind.returncode == 0, behind.stderr
         journal = [
             RecordedEvent(position=position, source=source, topic=topic, event=bytes(state))
             for position, source, topic, state in system.rows("touchpoint", STORED)
         ]
     figures = {each["figure"]["name"]: each for each in json.loads(run.stdout)}
-    return figures, told(journal, before=datetime.fromisoformat(END)), shown.stdout.splitlines()
+    return Reported(
+        figures,
+        journal,
+        told(journal, before=datetime.fromisoformat(END)),
+        shown.stdout.splitlines(),
+        [int(each["position"]) for each in json.loads(behind.stdout)["events"]],
+    )
 
 
 def test_a_person_reads_what_comes_first_and_no_score_without_its_interval(
-    reported: tuple[dict[str, dict[str, Any]], list[Told], list[str]],
+    reported: Reported,
 ) -> None:
-    figures, _, lines = reported
+    figures, lines = reported.figures, reported.lines
     [worst] = [
         row for row in figures["public_post_trace"]["rows"] if row["values"].get("rank") == "1"
     ]
@@ -73,10 +98,25 @@ def test_a_person_reads_what_comes_first_and_no_score_without_its_interval(
     assert any(re.search(r"listening .* \S+ \[\S+…\S+\]", line) for line in lines)
 
 
-def test_it_tells_of_all_figures_as_of_one_position(
-    reported: tuple[dict[str, dict[str, Any]], list[Told], list[str]],
+def test_from_a_row_the_journal_has_the_words_of_the_customers_behind_it(
+    reported: Reported,
 ) -> None:
-    figures, *_ = reported
+    """As services/scoring/README.md says."""
+    said = {each.event_id: each.personal.comment for each in quarter() if each.personal.comment}
+    words = 0
+    for position in reported.behind:
+        event = Event.FromString(reported.journal[position - 1].event)
+        assert 0 == event.sealed_personal.key_id
+        comment = PersonalData.FromString(event.sealed_personal.data).comment
+        assert said.get(event.event_id, "") == comment
+        words += bool(comment)
+    assert words > 5
+
+
+def test_it_tells_of_all_figures_as_of_one_position(
+    reported: Reported,
+) -> None:
+    figures = reported.figures
     assert {each.name for each in FIGURES} == set(figures)
     assert 1 == len({each["as_of_position"]["number"] for each in figures.values()})
     # After the last interaction nothing is known not to have happened.
@@ -86,9 +126,9 @@ def test_it_tells_of_all_figures_as_of_one_position(
 
 @pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.name)
 def test_each_figure_has_rows_that_equal_a_fold_of_the_stored_events(
-    reported: tuple[dict[str, dict[str, Any]], list[Told], list[str]], figure: Figure
+    reported: Reported, figure: Figure
 ) -> None:
-    figures, events, _ = reported
+    figures, events = reported.figures, reported.events
     fold = import_module(f"tests.integration.scoring.experience.folds.{figure.name}").fold
     answer = figures[figure.name]
     wanted = fold(events, datetime.fromisoformat(answer["horizon"]))

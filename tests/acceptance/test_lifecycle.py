@@ -20,6 +20,7 @@ from pathlib import Path
 
 import asyncpg
 import grpc
+import psutil
 import pytest
 from google.protobuf import json_format
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -34,7 +35,7 @@ from touchledger.v1.ingest_pb2_grpc import IngestServiceStub
 from touchledger.v1.journal_pb2_grpc import JournalServiceStub
 
 SERVICES = ("touchpoint", "scoring", "gateway")
-DEADLINE_SECONDS = 30
+DEADLINE_SECONDS = 60
 BATCH = 20
 # Calls at once: many wait in a process when it is stopped, and no more than appends may wait.
 BURST = 200
@@ -485,6 +486,22 @@ class OwnServer:
         os.kill(pid, signal.SIGKILL)
         self.stop()
 
+    @contextlib.contextmanager
+    def silent(self) -> Iterator[None]:
+        """Connections stay, the kernel takes up new ones, and nobody answers: as if packets were lost."""
+        postmaster = psutil.Process(
+            int((self._folder / "data" / "postmaster.pid").read_text().split()[0])
+        )
+        postmaster.suspend()
+        stopped = [postmaster, *postmaster.children()]
+        for process in stopped[1:]:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in stopped:
+                process.resume()
+
     def execute(self, *statements: str) -> None:
         async def run() -> None:
             connection = await asyncpg.connect(self.admin_url)
@@ -505,12 +522,20 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnServer]:
     made.stop()
 
 
+@contextlib.contextmanager
+def stack_on(server: OwnServer, folder: Path) -> Iterator[Stack]:
+    databases = {name: f"{folder.name.replace('-', '_')}_{name}" for name in SERVICES}
+    for database in databases.values():
+        server.execute(f"CREATE DATABASE {database}")
+    base = server.admin_url.rpartition("/")[0]
+    urls = {name: f"{base}/{database}" for name, database in databases.items()}
+    with running_stack(folder, urls) as stack:
+        yield stack
+
+
 @pytest.fixture(scope="module")
 def on_own_server(server: OwnServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    for name in SERVICES:
-        server.execute(f"CREATE DATABASE {name}")
-    urls = {name: f"{server.admin_url.rpartition('/')[0]}/{name}" for name in SERVICES}
-    with running_stack(tmp_path_factory.mktemp("own-stack"), urls) as stack:
+    with stack_on(server, tmp_path_factory.mktemp("own-stack")) as stack:
         yield stack
 
 
@@ -535,6 +560,30 @@ def test_a_database_that_stops_or_crashes_under_load_loses_nothing_and_all_recov
     # No process was started again.
     assert {service.process.poll() for service in stack.services if service.process} == {None}
     assert_nothing_lost(stack, load)
+
+
+def test_a_database_that_does_not_answer_keeps_no_service_from_stopping_in_time(
+    server: OwnServer, tmp_path: Path
+) -> None:
+    folder = tmp_path / "silent"
+    folder.mkdir()
+    with stack_on(server, folder) as stack:
+        with Load(stack).running() as load:
+            load.wait_for_more()
+            with server.silent():
+                load.wait_for_failure()
+                for service in stack.services:
+                    assert service.process is not None
+                    service.process.send_signal(signal.SIGTERM)
+                for service in stack.services:
+                    assert service.process is not None
+                    # Half a minute is what one statement alone would be given.
+                    code = service.process.wait(2 * STOP_GRACE_SECONDS)
+                    assert code == 0, service.log.read_text()
+            for service in stack.services:
+                start(service)
+            load.wait_for_more()
+        assert_nothing_lost(stack, load)
 
 
 def assert_all_wait(stack: Stack, load: Load) -> None:

@@ -22,8 +22,8 @@ from touchledger.v1 import ingest_pb2
 from touchledger.v1.ingest_pb2_grpc import IngestServiceStub
 
 DEADLINE_SECONDS = 20
-# Half of stop_grace_seconds, with no call under way.
-STOP_SECONDS_MAX = 5
+# An exporter that waits for its collector takes ten, its own timeout.
+STOP_SECONDS_MAX = 9
 # Of BatchSpanProcessor; each publish makes one in the gateway at least.
 SPANS_WAITING_MAX = 2048
 AT_ONCE = 128

@@ -369,7 +369,8 @@ def test_bodies_that_never_come_stop_nobody(system: Up, key: Key) -> None:
             *(system, key, "/v1/events", json.dumps(PLAIN).encode()),
             "application/json",
         )
-        assert (200, True) == (status, time.monotonic() - began < 2)
+        # Each of them is waited for twenty seconds.
+        assert (200, True) == (status, time.monotonic() - began < 10)
 
 
 def test_a_hundred_thousand_unknown_fields_are_refused_at_little_cost(system: Up, key: Key) -> None:

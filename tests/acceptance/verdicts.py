@@ -337,6 +337,9 @@ def names_places_and_times() -> Iterator[Row]:
     yield Row(
         "a fact that amends", changed(PLAIN, amends=amends), QUARANTINED, "NOT_ALLOWED", "amends"
     )
+    for kind in ("correction", "retraction"):
+        own = changed(FULL[kind], eventId="own", amends={"eventId": "own"})
+        yield Row(f"a {kind} of itself", own, QUARANTINED, "NOT_ALLOWED", "amends.event_id")
     far = changed(FULL["correction"], amends__source="s" * 129)
     yield Row("an amended source too long", far, QUARANTINED, "TOO_LONG", "amends.source")
 
@@ -420,6 +423,12 @@ def other_bodies() -> Iterator[Row]:
         )
         at = "interaction.amount.amount"
         yield Row(f"the amount {amount!r}", given, QUARANTINED, "BAD_DECIMAL", at)
+    for kind, path in {"remedy": "cost", "goodwill": "value"}.items():
+        given = changed(FULL[kind], **{f"{kind}__{path}": {"amount": "-5", "currency": "EUR"}})
+        at = f"{kind}.{path}.amount"
+        yield Row(f"a {kind} below nothing", given, QUARANTINED, "BAD_DECIMAL", at)
+    refund = changed(PLAIN, interaction__amount={"amount": "-5", "currency": "EUR"})
+    yield Row("money that went back", refund, RECORDED)
     for currency in ("", "eur", "EURO", "E1R", "€"):
         money = {"amount": "5", "currency": currency}
         given = changed(FULL["remedy"], remedy__cost=money)
@@ -471,6 +480,11 @@ def judged_and_chosen() -> Iterator[Row]:
         "an assessment without answers",
         changed(assessment, assessment={"assessor": "system", "withinSla": False}),
         RECORDED,
+    )
+    yield Row(
+        "an assessment that says nothing",
+        changed(assessment, assessment={"assessor": "system"}),
+        *(QUARANTINED, "MISSING", "assessment.signals"),
     )
     yield Row(
         "an assessment with fifty-one answers",
@@ -560,6 +574,10 @@ def of_staff_and_posts() -> Iterator[Row]:
         "a training with a value": (
             changed(line, frontLine=training | {"value": money}),
             *("NOT_ALLOWED", "front_line.value"),
+        ),
+        "a decision worth less than nothing": (
+            changed(line, frontLine=decision | {"value": money | {"amount": "-20"}}),
+            *("BAD_DECIMAL", "front_line.value.amount"),
         ),
         "a training that needed approval": (
             changed(line, frontLine=training | {"approvalNeeded": True}),

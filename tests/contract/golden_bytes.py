@@ -216,7 +216,11 @@ def decided_events() -> dict[str, CanMutateAggregate[UUID]]:
     )
     case.close(command[4], result="RECOVERY_RESULT_ACCEPTED", reason="all_good")
     case.reopen(command[5], reason="failed_again")
-    events = [*definition.pending_events, *case.pending_events]
+    decided = [*case.pending_events]
+    # One more, which is retracted.
+    case.remedy(command[6], remedy={"kind": "REMEDY_KIND_REDO"})
+    case.retract_remedy(command[7], remedied_by=command[6].request_id)
+    events = [*definition.pending_events, *decided, case.pending_events[-1]]
     return {get_topic(type(event)): event for event in events}
 
 

@@ -9,10 +9,10 @@ from touchledger.v1 import events_pb2 as pb
 def people_of(events: Sequence[Told]) -> Callable[[str], str]:
     """Gives the person that a customer's reference belongs to: the least of all references of the person."""
     said = dict[tuple[str, str], bool]()
-    for each in sorted(events, key=lambda each: each.order):
-        if each.kind == "identity":
-            one, other = sorted((each.envelope.customer, each.body.same_as))
-            said[one, other] = each.body.relation == pb.IDENTITY_RELATION_SAME
+    words = [each for each in events if each.kind == "identity"]
+    for each in sorted(words, key=lambda each: each.order):
+        one, other = sorted((each.envelope.customer, each.body.same_as))
+        said[one, other] = each.body.relation == pb.IDENTITY_RELATION_SAME
     groups = dict[str, set[str]]()
     for (one, other), same in said.items():
         if same:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from touchledger.v1.events_pb2 import Event
@@ -21,12 +22,13 @@ class Told:
     # Of occurred_at, touchpoint, customer, staff and the rest.
     envelope: Event
 
-    @property
+    # Kept, since folds sort by it again and again.
+    @cached_property
     def occurred_at(self) -> datetime:
         moment: datetime = self.envelope.occurred_at.ToDatetime(tzinfo=UTC)
         return moment
 
-    @property
+    @cached_property
     def order(self) -> tuple[datetime, int]:
         return self.occurred_at, self.position
 

@@ -2,9 +2,9 @@
 
 In time is within the rule's grace: by when a failure's day is judged, each failure of that day has had as
 long. A remedy or a closing puts right that occurred from the failure on, of the same correlation id (where
-the failure has none, of the same customer's reference), or that was decided about the failure's recovery
-case. One that came too late changes nothing; one that occurred in time and is recorded later takes the
-alarm back.
+the failure has none, of the same customer's reference), or that people decided about the failure's
+recovery case. One that came too late changes nothing; one that occurred in time and is recorded later takes
+the alarm back.
 """
 
 # In the place of a fact table.
@@ -75,7 +75,7 @@ WITH failure AS MATERIALIZED (
     JOIN case_decision o ON o.tenant = e.tenant AND o.failure_source = e.source
                         AND o.failure_event_id = e.event_id AND o.decision = 'opened'
     JOIN case_decision d ON d.tenant = o.tenant AND d.case_id = o.case_id
-                        AND d.decision IN ('remedied', 'closed')
+                        AND d.decision IN ('remedied', 'closed') AND NOT d.of_event
    WHERE d.decided_at >= f.occurred_at
      AND d.decided_at <= f.occurred_at + make_interval(secs => {seconds})
 )

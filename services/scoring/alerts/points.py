@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from services.chassis.errors import Exhausted, Malformed, Unavailable
 from services.chassis.postgres import Pool
-from services.scoring.alerts import overdue
+from services.scoring.alerts import overdue, unasked
 from services.scoring.alerts.judgement import Delta, Moment
 from services.scoring.alerts.rule import COUNTS, FILTERS, GROUPS, Rule
 from services.scoring.score_query import like
@@ -159,6 +159,8 @@ class Points:
                 )
         if COUNTS[rule.message.part][0] == overdue.FACTS:
             dated: str | None = overdue.DATED.format(seconds=int(rule.grace.total_seconds()))
+        elif COUNTS[rule.message.part][0] == unasked.FACTS:
+            dated = unasked.DATED.format(days=rule.grace.days)
         elif rule.message.dated_by == pb.ALERT_DATED_BY_REQUEST:
             dated = BY_REQUEST
         else:

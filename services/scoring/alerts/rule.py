@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from services.chassis.errors import Malformed
-from services.scoring.alerts import overdue
+from services.scoring.alerts import overdue, unasked
 from services.scoring.alerts.chart import Direction
 from services.scoring.alerts.ewma import WEIGHT, WIDTH, Ewma
 from services.scoring.alerts.p_chart import SIGMAS, TAIL, Limits, PChart
@@ -32,12 +32,16 @@ PERIODS_MAX = 10_000
 YEARS = range(1970, 3000)
 
 # The counts that a share can be made of: fact table and aggregate.
-COUNTS = {
-    name: (metric.facts, each.sql)
-    for metric in METRICS
-    for name, each in metric.sums.items()
-    if each.type == "bigint"
-} | overdue.COUNTS
+COUNTS = (
+    {
+        name: (metric.facts, each.sql)
+        for metric in METRICS
+        for name, each in metric.sums.items()
+        if each.type == "bigint"
+    }
+    | overdue.COUNTS
+    | unasked.COUNTS
+)
 # Column of a fact; all is no column.
 GROUPS: Mapping[int, str] = {
     pb.ALERT_GROUP_BY_TOUCHPOINT: "touchpoint",
@@ -142,6 +146,8 @@ def checked(given: pb.AlertRule) -> pb.AlertRule:
         raise _malformed("grace", f"0 to {GRACE_DAYS_MAX} days in whole seconds", "another time")
     if COUNTS[rule.part][0] == overdue.FACTS and not rule.grace.ToSeconds():
         raise _malformed("grace", "the time within which a failure is to be put right", "none")
+    if COUNTS[rule.part][0] == unasked.FACTS:
+        _check_asking(rule)
     if not 0 <= rule.false_discovery_rate < 1:
         raise _malformed("false_discovery_rate", "0 to below 1", f"{rule.false_discovery_rate:g}")
     return rule
@@ -186,6 +192,20 @@ def _check_share(rule: pb.AlertRule) -> None:
         raise _malformed("whole", f"another count over the facts of {rule.part}", rule.whole)
     if rule.dated_by == pb.ALERT_DATED_BY_REQUEST and table != "fact_feedback":
         raise _malformed("dated_by", "ALERT_DATED_BY_OCCURRED but for feedback", "another")
+
+
+def _check_asking(rule: pb.AlertRule) -> None:
+    """A touchpoint asks or is silent as a whole, day by day."""
+    if rule.group_by not in (pb.ALERT_GROUP_BY_TOUCHPOINT, pb.ALERT_GROUP_BY_ALL):
+        raise _malformed("group_by", "a touchpoint, or all", pb.AlertGroupBy.Name(rule.group_by))
+    for field in FILTERS:
+        if text := getattr(rule, field):
+            raise _malformed(field, "nothing: touchpoint_glob says of which touchpoints", text)
+    if rule.period != pb.ALERT_PERIOD_DAY:
+        raise _malformed("period", "ALERT_PERIOD_DAY", pb.AlertPeriod.Name(rule.period))
+    seconds = rule.grace.ToSeconds()
+    if not seconds or seconds % 86_400:
+        raise _malformed("grace", "the whole days within which to ask again", f"{seconds} s")
 
 
 def _check_chart(rule: pb.AlertRule) -> None:

@@ -30,6 +30,7 @@ from services.scoring.experience.open_recovery import open_recovery
 from services.scoring.experience.peak_end import peak_end
 from services.scoring.experience.phase import phase
 from services.scoring.experience.premium import premium
+from services.scoring.experience.premium_scenario import premium_scenario
 from services.scoring.experience.promise_kept import promise_kept
 from services.scoring.experience.public_post_trace import public_post_trace
 from services.scoring.experience.reason import reason
@@ -78,6 +79,7 @@ FIGURES: tuple[Figure, ...] = (
     peak_end,
     phase,
     premium,
+    premium_scenario,
     promise_kept,
     public_post_trace,
     reason,

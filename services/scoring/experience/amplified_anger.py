@@ -10,8 +10,11 @@ Replies are judged on posts that are an hour old by the horizon; younger ones ar
 """
 
 from services.scoring.experience.figure import Figure
+from services.scoring.experience.median import median_bounds, median_columns
 from services.scoring.experience.public_post_trace import POSTS
 from services.scoring.metric import Column
+
+REPLY_LO, REPLY_HI = median_bounds("replies")
 
 amplified_anger = Figure(
     name="amplified_anger",
@@ -42,9 +45,9 @@ amplified_anger = Figure(
         "worst_position": Column(
             "bigint", "Position of the event of the post with the largest angry_reach."
         ),
-        "first_reply_minutes": Column(
-            "double precision",
-            "Median time to the company's first reply, of posts that have one: minutes.",
+        **median_columns(
+            "first_reply_minutes",
+            "Median time to the company's first reply, of posts that have one: minutes",
         ),
         "answered_60min": Column("bigint", "Posts with a reply within 60 minutes."),
         "answered_60min_share": Column(
@@ -63,8 +66,9 @@ amplified_anger = Figure(
         ),
     },
     evidence=POSTS,
-    sql="""
-SELECT t.*, rank() OVER (ORDER BY angry_reach DESC NULLS LAST) AS rank,
+    sql=f"""
+SELECT t.*, {REPLY_LO} AS first_reply_minutes_lo, {REPLY_HI} AS first_reply_minutes_hi,
+       rank() OVER (ORDER BY angry_reach DESC NULLS LAST) AS rank,
        answered_60min::double precision / NULLIF(posts - pending, 0) AS answered_60min_share,
        wilson_lower(answered_60min, posts - pending) AS answered_60min_share_lo,
        wilson_upper(answered_60min, posts - pending) AS answered_60min_share_hi
@@ -77,10 +81,12 @@ SELECT t.*, rank() OVER (ORDER BY angry_reach DESC NULLS LAST) AS rank,
                   FILTER (WHERE angry_reach > 0))[1] AS worst_position,
                percentile_cont(0.5) WITHIN GROUP (ORDER BY first_reply_minutes)
                  FILTER (WHERE NOT pending) AS first_reply_minutes,
+               array_agg(first_reply_minutes ORDER BY first_reply_minutes)
+                 FILTER (WHERE NOT pending AND first_reply_minutes IS NOT NULL) AS replies,
                count(*) FILTER (WHERE NOT pending AND first_reply_minutes <= 60) AS answered_60min,
                count(*) FILTER (WHERE NOT pending AND first_reply_minutes IS NULL) AS unanswered,
                count(*) FILTER (WHERE pending) AS pending
           FROM evidence GROUP BY touchpoint) AS t
-""",
+""",  # noqa: S608  # literals
     order=("rank",),
 )

@@ -10,7 +10,7 @@ standard errors away, s/√n with s the standard deviation of all these answers 
 chance a mean is beyond them once in 370 times.
 """
 
-from services.scoring.experience.figure import Figure, K
+from services.scoring.experience.figure import Figure, K, kept_back
 from services.scoring.metric import Column
 
 MONTH = "interval '720 hours'"
@@ -59,10 +59,13 @@ cohort = Figure(
     evidence=f"""
 WITH served AS (
   SELECT i.event_position, i.occurred_at, i.source, i.staff, s.cohort,
+         array_remove(s.profile_position || b.positions, NULL) AS profiles,
          least(min(i.occurred_at) OVER (PARTITION BY i.source, i.staff), b.began_at) AS began_at
     FROM known_interaction i
     JOIN staff_at s ON s.event_position = i.event_position
-    LEFT JOIN (SELECT source, staff, min(valid_from) AS began_at FROM known_staff
+    LEFT JOIN (SELECT source, staff, min(valid_from) AS began_at,
+                      (array_agg(event_position ORDER BY valid_from))[1:1] AS positions
+                 FROM known_staff
                 GROUP BY source, staff) AS b
            ON b.source = i.source AND b.staff = i.staff
 ), answered AS (
@@ -77,19 +80,19 @@ SELECT s.cohort,
        floor(extract(epoch FROM s.occurred_at - s.began_at) / extract(epoch FROM {MONTH}))::bigint
          AS tenure_month,
        s.source, s.staff, coalesce(a.answers, 0) AS answers, a.total, a.squares, a.person,
-       s.event_position || a.events AS events
+       s.event_position || s.profiles || a.events AS events
   FROM served s
   LEFT JOIN answered a ON a.interaction_position = s.event_position
 """,  # noqa: S608  # a literal of this module
     sql=f"""
 SELECT cohort, tenure_month, interactions, staff, answers, too_few,
-       CASE WHEN NOT too_few THEN mean END AS csat_points,
-       CASE WHEN NOT too_few THEN mean_bound(total, squares, answers, -1, 0) END AS csat_points_lo,
-       CASE WHEN NOT too_few THEN mean_bound(total, squares, answers, 1, 100) END AS csat_points_hi,
-       CASE WHEN NOT too_few THEN center END AS center_line,
-       CASE WHEN NOT too_few THEN center - spread END AS lower_limit,
-       CASE WHEN NOT too_few THEN center + spread END AS upper_limit,
-       CASE WHEN NOT too_few THEN mean < center - spread OR mean > center + spread END AS out_of_control
+       {kept_back("csat_points", "mean")},
+       {kept_back("csat_points_lo", "mean_bound(total, squares, answers, -1, 0)")},
+       {kept_back("csat_points_hi", "mean_bound(total, squares, answers, 1, 100)")},
+       {kept_back("center_line", "center")},
+       {kept_back("lower_limit", "center - spread")},
+       {kept_back("upper_limit", "center + spread")},
+       {kept_back("out_of_control", "mean < center - spread OR mean > center + spread")}
   FROM (SELECT *, total / NULLIF(answers, 0) AS mean, all_total / NULLIF(all_answers, 0) AS center,
                3 * sqrt((all_answers * all_squares - all_total * all_total)
                         / NULLIF(all_answers * (all_answers - 1) * answers, 0)) AS spread

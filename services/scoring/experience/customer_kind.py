@@ -3,11 +3,12 @@
 One row for each kind, by the customer's segment "kind" as it was when the fact occurred; where nothing was
 said of it, or another word, or nobody was named, unspecified. First contact is as in first_contact: episodes
 whose seven days are over, and those without a second contact. A service desk for colleagues is read off the
-row internal like any other.
+row internal like any other. Each score is told from five persons on of whom it is (K); what nobody known said
+or did is taken to be of a person of its own.
 """
 
 from services.scoring.derived.first_contact import SETTLED, first_contact
-from services.scoring.experience.figure import Figure, K
+from services.scoring.experience.figure import Figure, K, kept_back, persons
 from services.scoring.experience.score_columns import columns, selected
 from services.scoring.metric import Column, mean, share
 
@@ -30,11 +31,21 @@ SCORES = {
         "Share of service episodes without a second contact within seven days (SQM)",
     ),
 }
+# Of what each score is, by the column with their number.
+OF = {
+    "ended": "what = 'interaction' AND counts",
+    "csat_n": "points IS NOT NULL",
+    "episodes": "what = 'episode' AND counts",
+}
+FEW = {name: f"({persons(where)} BETWEEN 1 AND {K - 1})" for name, where in OF.items()}
+TOLD = ", ".join(
+    kept_back(name, f"count(*) FILTER (WHERE {where})", few=FEW[name]) for name, where in OF.items()
+)
 FIRST_CONTACT = first_contact.sql.replace("$1", "{tenant}").replace("$2", "{position}")
 
 customer_kind = Figure(
     name="customer_kind",
-    version=1,
+    version=2,
     question="Are customers inside the company served as well as those outside?",
     keys={"kind": Column("text", "external, internal, partner or unspecified.")},
     columns={
@@ -47,7 +58,9 @@ customer_kind = Figure(
         ),
         **columns(SCORES),
         "too_few": Column(
-            "boolean", f"Fewer than {K} persons are of the kind: how they fared is not told."
+            "boolean",
+            f"Interactions that say how they ended, answers or episodes are of fewer than {K} persons: their"
+            " number, and what is reckoned from them, is NULL.",
         ),
     },
     evidence=f"""
@@ -76,27 +89,16 @@ SELECT CASE WHEN s.value IN ('external', 'internal', 'partner') THEN s.value ELS
                                AND (s.valid_to IS NULL OR s.valid_to > fact.occurred_at)
 """,  # noqa: S608  # literals, here and below
     sql=f"""
-WITH of_kind AS (
-  SELECT kind, count(DISTINCT person) AS customers,
-         count(*) FILTER (WHERE what = 'interaction') AS interactions
-    FROM evidence
-   GROUP BY kind
-), told AS (
-  SELECT kind, count(*) FILTER (WHERE what = 'interaction' AND counts) AS ended,
-         count(*) FILTER (WHERE what = 'interaction' AND counts AND good) AS done,
-         count(points) AS csat_n, sum(points) AS points, sum(points * points) AS squares,
-         count(*) FILTER (WHERE what = 'answer' AND NOT good) AS bottom2,
-         count(*) FILTER (WHERE what = 'episode' AND counts) AS episodes,
-         count(*) FILTER (WHERE what = 'episode' AND counts AND good) AS unrepeated
-    FROM evidence
-   GROUP BY kind
-  -- Nobody can tell who of those that were not named was whom.
-  HAVING count(DISTINCT person) + count(*) FILTER (WHERE person IS NULL) >= {K}
-)
-SELECT kind, coalesce(customers, 0) AS customers, coalesce(interactions, 0) AS interactions, ended, csat_n,
-       episodes, {selected(SCORES)}, ended IS NULL AS too_few
-  FROM (VALUES ('external'), ('internal'), ('partner')) AS always (kind)
-  FULL JOIN of_kind USING (kind)
-  LEFT JOIN told USING (kind)
+SELECT kind, customers, interactions, ended, csat_n, episodes, {selected(SCORES)}, too_few
+  FROM (SELECT kind, count(DISTINCT person) AS customers,
+               count(*) FILTER (WHERE what = 'interaction') AS interactions, {TOLD},
+               {" OR ".join(FEW.values())} AS too_few,
+               count(*) FILTER (WHERE what = 'interaction' AND counts AND good) AS done,
+               sum(points) AS points, sum(points * points) AS squares,
+               count(*) FILTER (WHERE what = 'answer' AND NOT good) AS bottom2,
+               count(*) FILTER (WHERE what = 'episode' AND counts AND good) AS unrepeated
+          FROM (VALUES ('external'), ('internal'), ('partner')) AS always (kind)
+          FULL JOIN evidence USING (kind)
+         GROUP BY kind) AS counted
 """,  # noqa: S608
 )

@@ -14,7 +14,7 @@ A team's numbers are told from five members in the 90 days on (K), its passion f
 that name nobody are each taken to be another one's.
 """
 
-from services.scoring.experience.figure import Figure, K
+from services.scoring.experience.figure import Figure, K, kept_back
 from services.scoring.metric import Column
 from services.scoring.metrics.csat_rescaled import RESCALED
 
@@ -71,28 +71,32 @@ WITH happened AS (
          CASE f.step WHEN 'pulse' THEN 'passion' WHEN 'decision' THEN 'empowerment'
                      WHEN 'manager_contact' THEN 'involvement' ELSE f.step END AS pillar,
          CASE WHEN f.step = 'pulse' THEN {RESCALED} END AS points,
-         f.step = 'decision' AND NOT f.approval_needed AS alone
+         f.step = 'decision' AND NOT f.approval_needed AS alone,
+         CASE WHEN f.staff_group IS NULL THEN s.profile_position END AS profile_position
     FROM known_front_line f
     LEFT JOIN staff_at s ON s.kind = 'front_line' AND s.event_position = f.event_position
    WHERE f.step IN ('decision', 'manager_contact', 'feedback') OR f.step = 'pulse' AND f.dimension = 'passion'
   UNION ALL
-  SELECT f.event_position, f.occurred_at, f.source, f.staff, s.staff_group, NULL, 'rewards', NULL, false
+  SELECT f.event_position, f.occurred_at, f.source, f.staff, s.staff_group, NULL, 'rewards', NULL, false,
+         s.profile_position
     FROM known_recognition f
     JOIN staff_at s ON s.kind = 'recognition' AND s.event_position = f.event_position
 ), counted AS (
   SELECT coalesce(h.named, h.of_member, 'unspecified') AS staff_group, h.pillar, h.event_position,
-         h.source, h.staff, h.occurred_at,
+         h.profile_position, h.source, h.staff, h.occurred_at,
          h.occurred_at >= m.horizon - interval '2160 hours' AS recent, h.points, h.alone,
          max(h.occurred_at) OVER (PARTITION BY coalesce(h.named, h.of_member, 'unspecified'), h.pillar)
            AS last_at
     FROM happened h CROSS JOIN moments m
 )
-SELECT staff_group, pillar, ARRAY[event_position] AS events, source, staff, occurred_at, recent, points,
+SELECT staff_group, pillar, array_remove(ARRAY[event_position, profile_position], NULL) AS events,
+       source, staff, occurred_at, recent, points,
        alone, false AS interaction
   FROM counted
  WHERE recent OR occurred_at = last_at
 UNION ALL
-SELECT s.staff_group, 'rewards', ARRAY[f.event_position], f.source, f.staff, f.occurred_at, true, NULL,
+SELECT s.staff_group, 'rewards', array_remove(ARRAY[f.event_position, s.profile_position], NULL),
+       f.source, f.staff, f.occurred_at, true, NULL,
        false, true
   FROM known_interaction f
   JOIN staff_at s ON s.kind = 'interaction' AND s.event_position = f.event_position
@@ -133,8 +137,8 @@ WITH team AS (
 )
 SELECT staff_group, pillar, state, last_at, unit, staff,
        floor(extract(epoch FROM greatest(m.horizon, last_at) - last_at) / 86400) AS days_since,
-       CASE WHEN NOT too_few THEN events END AS events,
-       CASE WHEN NOT too_few THEN interactions END AS interactions,
+       {kept_back("events")},
+       {kept_back("interactions")},
        CASE WHEN told THEN CASE pillar
          WHEN 'passion' THEN (points / events)::double precision
          WHEN 'empowerment' THEN alone::double precision / events

@@ -9,7 +9,7 @@ others at the same touchpoints from the capture (or else the first reuse) on. Th
 is Welch's (1947). It was not by lot who made use of it when, so a difference is no proof.
 """
 
-from services.scoring.experience.figure import Figure, K
+from services.scoring.experience.figure import Figure, K, kept_back, mean_columns
 from services.scoring.metric import Column
 
 # Student's t of 97.5 % by way of the beta distribution (Abramowitz and Stegun 26.5.27), as Welch's degrees of
@@ -27,6 +27,8 @@ def _of(kind: str) -> str:
     return f"""{n} AS n_{kind}, {total} / NULLIF({n}, 0) AS mean_{kind},
                (({n} * {squares} - {total} * {total})
                 / NULLIF({n} * {n} * ({n} - 1), 0)::numeric)::double precision AS error_{kind},
+               mean_bound({total}, {squares}, {n}, -1, 0) AS lo_{kind},
+               mean_bound({total}, {squares}, {n}, 1, 100) AS hi_{kind},
                count(DISTINCT person) FILTER (WHERE kind = '{kind}') < {K} AS few_{kind}"""
 
 
@@ -48,11 +50,11 @@ insight = Figure(
             f"Fewer than {K} customers answered with it, or without: the points are kept back.",
         ),
         "answers_with": Column("bigint", "CSAT answers about interactions in which it was reused."),
-        "csat_with": Column("double precision", "Their mean, 0 to 100 points (ISO 10004)."),
+        **mean_columns("csat_with", "Their mean, 0 to 100 points (ISO 10004)"),
         "answers_without": Column(
             "bigint", "CSAT answers about others at the same touchpoints since the capture."
         ),
-        "csat_without": Column("double precision", "Their mean, 0 to 100 points (ISO 10004)."),
+        **mean_columns("csat_without", "Their mean, 0 to 100 points (ISO 10004)"),
         "difference": Column(
             "double precision", "csat_with minus csat_without, -100 to 100 points."
         ),
@@ -108,7 +110,7 @@ WITH step_in AS (
 )
 SELECT c.insight_id, 'capture' AS kind, c.occurred_at AS captured_at,
        coalesce(s.staff_group, 'unspecified') AS captured_by, NULL::numeric AS points, NULL::text AS person,
-       ARRAY[c.event_position] AS events
+       array_remove(ARRAY[c.event_position, s.profile_position], NULL) AS events
   FROM capture c
   LEFT JOIN staff_at s ON s.event_position = c.event_position
 UNION ALL
@@ -133,11 +135,13 @@ SELECT r.insight_id, 'without', NULL, NULL, a.points, a.person,
 """,
     sql=f"""
 SELECT insight_id, captured_at, captured_by, reuse_count, too_few,
-       n_with AS answers_with, CASE WHEN NOT too_few THEN mean_with END AS csat_with,
-       n_without AS answers_without, CASE WHEN NOT too_few THEN mean_without END AS csat_without,
-       CASE WHEN NOT too_few THEN difference END AS difference,
-       CASE WHEN NOT too_few THEN greatest(-100, difference - margin) END AS difference_lo,
-       CASE WHEN NOT too_few THEN least(100, difference + margin) END AS difference_hi
+       n_with AS answers_with, {kept_back("csat_with", "mean_with")},
+       {kept_back("csat_with_lo", "lo_with")}, {kept_back("csat_with_hi", "hi_with")},
+       n_without AS answers_without, {kept_back("csat_without", "mean_without")},
+       {kept_back("csat_without_lo", "lo_without")}, {kept_back("csat_without_hi", "hi_without")},
+       {kept_back("difference")},
+       {kept_back("difference_lo", "greatest(-100, difference - margin)")},
+       {kept_back("difference_hi", "least(100, difference + margin)")}
   FROM (SELECT *, {T} * sqrt(error_with + error_without) AS margin
           FROM (SELECT *, few_with OR few_without AS too_few, mean_with - mean_without AS difference,
                        (error_with + error_without) ^ 2

@@ -7,12 +7,12 @@ it is about, as the job was cut then; where that is not known, to the member of 
 names. Members are told apart by source and reference.
 """
 
-from services.scoring.experience.figure import Figure, K, mean_columns, share_columns
+from services.scoring.experience.figure import Figure, K, mean_columns, persons, share_columns
 from services.scoring.metric import Column
 
 job_design = Figure(
     name="job_design",
-    version=1,
+    version=2,
     question="With which design of the job are customers most satisfied, and most often helped?",
     keys={
         "job_design": Column(
@@ -23,7 +23,7 @@ job_design = Figure(
         "staff": Column("bigint", "Members of staff who worked so."),
         "too_few": Column(
             "boolean",
-            f"Of the means and shares, what is of fewer than {K} members of staff is NULL.",
+            f"Of the means and shares, what is of fewer than {K} members of staff, or of customers, is NULL.",
         ),
         "interactions": Column("bigint", "Interactions with them."),
         "csat_n": Column("bigint", "CSAT answers about the whole, on any scale."),
@@ -35,14 +35,14 @@ job_design = Figure(
         ),
     },
     evidence="""
-SELECT s.job_design, s.source, s.staff, i.outcome, NULL::numeric AS points,
-       ARRAY[i.event_position] AS events
+SELECT s.job_design, s.source, s.staff, i.outcome, NULL::numeric AS points, i.person,
+       array_remove(ARRAY[i.event_position, s.profile_position], NULL) AS events
   FROM staff_at s
   JOIN known_interaction i ON i.event_position = s.event_position
  WHERE s.kind = 'interaction'
 UNION ALL
-SELECT s.job_design, s.source, s.staff, NULL, a.points,
-       array_remove(ARRAY[a.event_position, s.interaction_position], NULL)
+SELECT s.job_design, s.source, s.staff, NULL, a.points, a.person,
+       array_remove(ARRAY[a.event_position, s.interaction_position, s.profile_position], NULL)
   FROM served_by s
   JOIN csat_answer a ON a.event_position = s.event_position
  WHERE s.kind = 'feedback'
@@ -51,15 +51,17 @@ SELECT s.job_design, s.source, s.staff, NULL, a.points,
 WITH counted AS (
   SELECT job_design, count(DISTINCT (source, staff)) AS staff, count(outcome) AS interactions,
          count(DISTINCT (source, staff)) FILTER (WHERE points IS NOT NULL) AS csat_staff,
+         {persons("points IS NOT NULL")} AS csat_customers,
          count(DISTINCT (source, staff)) FILTER (WHERE outcome <> 'unspecified') AS outcome_staff,
+         {persons("outcome <> 'unspecified'")} AS outcome_customers,
          count(points) AS csat_n, sum(points) AS total, sum(points * points) AS squares,
          count(*) FILTER (WHERE outcome <> 'unspecified') AS outcome_n,
          count(*) FILTER (WHERE outcome IN ('completed', 'resolved')) AS resolved
     FROM evidence
    GROUP BY job_design
 ), told AS (
-  SELECT *, CASE WHEN csat_staff >= {K} THEN csat_n END AS csat_told,
-         CASE WHEN outcome_staff >= {K} THEN outcome_n END AS outcome_told
+  SELECT *, CASE WHEN least(csat_staff, csat_customers) >= {K} THEN csat_n END AS csat_told,
+         CASE WHEN least(outcome_staff, outcome_customers) >= {K} THEN outcome_n END AS outcome_told
     FROM counted
 )
 SELECT job_design, staff,

@@ -48,7 +48,7 @@ STAFF_AT = "UNION ALL".join(
     f"""
 SELECT '{kind}' AS kind, f.event_position, f.source, f.staff,
        coalesce(s.staff_group, 'unspecified') AS staff_group, coalesce(s.cohort, 'unspecified') AS cohort,
-       coalesce(s.job_design, 'unspecified') AS job_design
+       coalesce(s.job_design, 'unspecified') AS job_design, s.event_position AS profile_position
   FROM known_{kind} f
   LEFT JOIN known_staff s ON s.source = f.source AND s.staff = f.staff AND s.valid_from <= f.occurred_at
                          AND (s.valid_to IS NULL OR s.valid_to > f.occurred_at)
@@ -60,7 +60,7 @@ SELECT '{kind}' AS kind, f.event_position, f.source, f.staff,
 # the member of staff of the interaction that it is about, at that time; where none is known, to its own.
 SERVED_BY = """
 SELECT j.kind, j.event_position, j.interaction_position, s.source, s.staff, s.staff_group, s.cohort,
-       s.job_design
+       s.job_design, s.profile_position
   FROM (SELECT 'feedback' AS kind, f.event_position, i.event_position AS interaction_position,
                CASE WHEN i.staff IS NULL THEN f.event_position ELSE i.event_position END AS served
           FROM known_feedback f
@@ -91,7 +91,7 @@ RATED_SERVICE = f"""
 SELECT DISTINCT ON (coalesce(b.interaction_position, b.event_position))
        b.event_position AS feedback_position, b.interaction_position,
        coalesce(i.occurred_at, f.occurred_at) AS served_at, b.source, b.staff, b.staff_group,
-       coalesce(f.person, i.person) AS person, f.points, {SATISFIED} AS satisfied
+       b.profile_position, coalesce(f.person, i.person) AS person, f.points, {SATISFIED} AS satisfied
   FROM served_by b
   JOIN csat_answer f ON f.event_position = b.event_position
   LEFT JOIN known_interaction i ON i.event_position = b.interaction_position
@@ -264,6 +264,36 @@ SELECT DISTINCT ON (f.event_position)
  ORDER BY f.event_position, a.occurred_at DESC, a.event_position DESC
 """
 
+# Which failure (or low score) a case is about: the event that it was opened for. People may open one and name
+# none: then the last failure by that time of the same correlation id; of a case without one, the last in the
+# 30 days (720 hours) before of the same person at the same touchpoint that has none either. So no failure
+# counts twice.
+CASE_FAILURE = """
+SELECT o.case_id, e.position AS failure_position
+  FROM case_decision o
+  JOIN event e ON e.tenant = o.tenant AND e.source = o.failure_source
+              AND e.event_id = o.failure_event_id AND e.position <= {position}
+ WHERE o.tenant = {tenant} AND o.decision = 'opened' AND o.position <= {position}
+UNION ALL
+(SELECT DISTINCT ON (case_id) case_id, event_position
+   FROM (SELECT o.case_id, f.event_position, f.occurred_at
+           FROM case_decision o
+           JOIN known_recovery f ON f.correlation_id = o.correlation_id
+          WHERE o.tenant = {tenant} AND o.decision = 'opened' AND o.position <= {position}
+            AND o.failure_event_id IS NULL AND f.step = 'failure' AND f.occurred_at <= o.decided_at
+         UNION ALL
+         SELECT o.case_id, f.event_position, f.occurred_at
+           FROM case_decision o
+           LEFT JOIN person p ON p.customer = o.customer
+           JOIN known_recovery f ON f.touchpoint = o.touchpoint
+                                AND f.person = coalesce(p.person, o.customer)
+          WHERE o.tenant = {tenant} AND o.decision = 'opened' AND o.position <= {position}
+            AND o.failure_event_id IS NULL AND f.step = 'failure' AND f.occurred_at <= o.decided_at
+            AND o.correlation_id IS NULL AND f.correlation_id IS NULL
+            AND f.occurred_at >= o.decided_at - interval '720 hours') AS meant
+  ORDER BY case_id, occurred_at DESC, event_position DESC)
+"""
+
 # A failure and what followed it. A step belongs to the last failure before it of the same correlation id,
 # whatever services and persons took part, or, where it has none, of the same person. What people decided
 # about the failure's case is a step at the time of the decision; what an event asked for is that event. A
@@ -295,7 +325,7 @@ SELECT told.failure_position, told.failed_at, told.touchpoint, told.person, told
                   FROM known_recovery) AS step
          WHERE failures > 0
          GROUP BY episode, of_nobody, failures) AS told
-  LEFT JOIN (SELECT e.position AS failure_position,
+  LEFT JOIN (SELECT c.failure_position,
                     max(d.decided_at) FILTER (WHERE d.decision = 'remedied') AS remedied_at,
                     max(d.decided_at) FILTER (WHERE d.decision = 'goodwill_given') AS gesture_at,
                     min(d.decided_at) FILTER (WHERE d.decision = 'closed') AS closed_at,
@@ -305,28 +335,28 @@ SELECT told.failure_position, told.failed_at, told.touchpoint, told.person, told
                        FROM case_decision d CROSS JOIN moments m
                       WHERE d.tenant = {tenant} AND d.position <= {position}
                         AND d.decided_at < m.occurred_before) AS d
-               JOIN case_decision o ON o.tenant = d.tenant AND o.case_id = d.case_id
-                                   AND o.decision = 'opened'
-               JOIN event e ON e.tenant = o.tenant AND e.source = o.failure_source
-                           AND e.event_id = o.failure_event_id AND e.position <= {position}
+               JOIN case_failure c ON c.case_id = d.case_id
               WHERE NOT d.of_event
                 AND (d.decision IN ('remedied', 'goodwill_given')
                      OR d.decision = 'closed' AND (d.position < d.reopened_position) IS NOT TRUE)
-              GROUP BY e.position) AS decided USING (failure_position)
+              GROUP BY c.failure_position) AS decided USING (failure_position)
 """
 
 # A recovery case, as it stands since it was opened or last reopened. Its times are those of its decisions.
 CASE = """
 SELECT o.tenant, o.case_id, o.touchpoint, o.customer, coalesce(p.person, o.customer) AS person,
-       o.correlation_id, o.severity, e.position AS failure_position, o.decided_at AS opened_at,
+       o.correlation_id, o.severity, f.failure_position, o.decided_at AS opened_at,
        s.acknowledged_at, s.remedied_at, s.closed_at, s.result, s.positions,
        CASE WHEN s.closed_at IS NOT NULL THEN 'closed' WHEN s.remedied_at IS NOT NULL THEN 'remedied'
             WHEN s.acknowledged_at IS NOT NULL THEN 'acknowledged' ELSE 'open' END AS status
   FROM (SELECT case_id, array_agg(position) AS positions,
                max(decided_at) FILTER (WHERE decision = 'acknowledged' AND position > since)
                  AS acknowledged_at,
-               max(decided_at) FILTER (WHERE decision = 'remedied' AND position > since)
-                 AS remedied_at,
+               -- What was retracted was a remedy since then, too: others are refused.
+               CASE WHEN count(*) FILTER (WHERE decision = 'remedied' AND position > since)
+                         > count(*) FILTER (WHERE decision = 'remedy_retracted' AND position > since)
+                    THEN max(decided_at) FILTER (WHERE decision = 'remedied' AND position > since)
+               END AS remedied_at,
                max(decided_at) FILTER (WHERE decision = 'closed' AND position > since)
                  AS closed_at,
                max(result) FILTER (WHERE decision = 'closed' AND position > since) AS result
@@ -337,8 +367,7 @@ SELECT o.tenant, o.case_id, o.touchpoint, o.customer, coalesce(p.person, o.custo
                    AND d.decided_at < m.occurred_before) AS decided
          GROUP BY case_id) AS s
   JOIN case_decision o ON o.tenant = {tenant} AND o.case_id = s.case_id AND o.decision = 'opened'
-  LEFT JOIN event e ON e.tenant = o.tenant AND e.source = o.failure_source
-                   AND e.event_id = o.failure_event_id AND e.position <= {position}
+  LEFT JOIN case_failure f ON f.case_id = s.case_id
   LEFT JOIN person p ON p.customer = o.customer
 """
 
@@ -364,15 +393,19 @@ SELECT c.touchpoint, c.person, coalesce(s.occurred_at, c.opened_at), c.remedied_
    AND NOT EXISTS (SELECT FROM recovery_episode e WHERE e.failure_position = c.failure_position)
 """
 
+# known_interaction, known_feedback and so on: of each fact table.
+OF_FACTS = {table.replace("fact_", "known_"): FACT.format(table=table) for table in TABLES}
+
 KNOWN: dict[str, str] = {
     # One row: occurred_before, and the horizon, before which all that happened is taken to be known.
     "moments": moments("{occurred_before}").replace("$1", "{tenant}").replace("$2", "{position}"),
     # Among them person: customer, person; of customers that belong together with others, alone.
     **IDENTITY,
-    # known_interaction, known_feedback and so on, for each fact table.
-    **{table.replace("fact_", "known_"): FACT.format(table=table) for table in TABLES},
+    **OF_FACTS,
     # feedback_position, interaction_position.
     "about": ABOUT,
+    # case_id, failure_position: of cases that are about an event.
+    "case_failure": CASE_FAILURE,
     # One row for each failure: failure_position, failed_at, touchpoint, person, correlation_id; remedied_at
     # and gesture_at (the last of each), closed_at (the first); positions of all of them, decisions too.
     "recovery_episode": RECOVERY_EPISODE,
@@ -420,15 +453,17 @@ KNOWN: dict[str, str] = {
     "known_generation": CUSTOMERS.format(known=AT, of=OF_TENANT),
     # customer, segment, valid_from, valid_to, value: join on the time of a fact.
     "known_segment": SEGMENTS.format(known=AT, of=OF_TENANT),
-    # source, staff, valid_from, valid_to, staff_group, cohort, job_design: join on the time of a fact.
+    # source, staff, valid_from, valid_to, staff_group, cohort, job_design, event_position: join on the time
+    # of a fact.
     "known_staff": STAFF.format(known=AT, of=OF_TENANT),
-    # kind, event_position, source, staff, staff_group, cohort, job_design.
+    # kind, event_position, source, staff, staff_group, cohort, job_design, and the profile that says so.
     "staff_at": STAFF_AT,
     # kind (feedback or assessment), event_position, interaction_position (or NULL), and who served: source,
-    # staff, staff_group, cohort, job_design. Only of those that somebody is known to have served.
+    # staff, staff_group, cohort, job_design, profile_position. Only of those that somebody is known to have
+    # served.
     "served_by": SERVED_BY,
     # One row for each interaction with staff of which a customer said how satisfied he was, and each such
     # answer of which no interaction is known: feedback_position, interaction_position, served_at, source,
-    # staff, staff_group (then), person, points, satisfied (75 points or more).
+    # staff, staff_group (then), profile_position, person, points, satisfied (75 points or more).
     "rated_service": RATED_SERVICE,
 }

@@ -10,7 +10,7 @@ A team is that of the member of staff in the interaction that was judged, at tha
 that of the member whom the event names. What is of no known team is in no row.
 """
 
-from services.scoring.experience.figure import Figure, K
+from services.scoring.experience.figure import Figure, K, kept_back
 from services.scoring.metric import Column
 from services.scoring.metrics.csat_rescaled import RESCALED
 
@@ -32,7 +32,7 @@ def _summed(name: str, low: int, high: int) -> str:
 
 def _told(name: str, column: str) -> str:
     return ", ".join(
-        f"CASE WHEN NOT few_{name} THEN {sum_}_{name} END AS {column}{end}"
+        kept_back(f"{column}{end}", f"{sum_}_{name}", few=f"few_{name}")
         for sum_, end in (("mean", ""), ("lo", "_lo"), ("hi", "_hi"))
     )
 
@@ -97,7 +97,7 @@ WITH judged AS (
 )
 SELECT s.staff_group, j.assessor, s.source, s.staff, j.person, j.understood, j.acknowledged,
        j.understood - j.acknowledged AS gap,
-       array_remove(ARRAY[j.event_position, s.interaction_position], NULL) AS events
+       array_remove(ARRAY[j.event_position, s.interaction_position, s.profile_position], NULL) AS events
   FROM both_of j
   JOIN served_by s ON s.event_position = j.event_position
  WHERE s.staff_group <> 'unspecified'

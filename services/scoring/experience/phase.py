@@ -6,6 +6,9 @@ the rest is during. Elsewhere a purchase is during itself, everything later of t
 everything else before; what tells neither person nor journey is unspecified. A purchase is an interaction at
 the stage purchase that was neither abandoned nor failed. An answer is in the phase of the interaction that it
 is about, so that one which comes late still tells of the experience; where none is known, in its own.
+
+GetJourney tells the phases of one person, by the same rule over what that person alone did: where two persons
+took part in a journey, a purchase of the other one is none of it there, and is one here.
 """
 
 from services.scoring.experience.figure import Figure

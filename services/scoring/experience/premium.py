@@ -14,6 +14,13 @@ SCORES = share(
     "Share of customers who would pay at least that much more (sample proportion)",
 )
 
+LAST_SAID = """
+SELECT DISTINCT ON (person) person, value, event_position
+  FROM known_feedback
+ WHERE metric = 'premium' AND dimension IS NULL AND person IS NOT NULL
+ ORDER BY person, occurred_at DESC, event_position DESC, signal_index DESC
+"""
+
 premium = Figure(
     name="premium",
     version=1,
@@ -24,14 +31,11 @@ premium = Figure(
         "ok": Column("bigint", "Those who would pay at least that much more (count)."),
         **columns(SCORES),
     },
-    evidence="""
+    evidence=f"""
 SELECT asked.percent, said.value >= asked.percent AS ok, ARRAY[said.event_position] AS events
-  FROM (SELECT DISTINCT ON (person) value, event_position
-          FROM known_feedback
-         WHERE metric = 'premium' AND dimension IS NULL AND person IS NOT NULL
-         ORDER BY person, occurred_at DESC, event_position DESC, signal_index DESC) AS said
+  FROM ({LAST_SAID}) AS said
  CROSS JOIN (VALUES (5), (10), (15)) AS asked (percent)
-""",
+""",  # noqa: S608  # a literal of this module
     sql=f"""
 SELECT *, {selected(SCORES)}
   FROM (SELECT percent, count(ok) AS customers, count(*) FILTER (WHERE ok) AS ok

@@ -6,7 +6,7 @@ its touchpoint. A failure belongs to it that has the same issue code, person and
 whenever it was. Answers of anonymous customers belong to statements of the same journey alone.
 """
 
-from services.scoring.experience.figure import Figure, K
+from services.scoring.experience.figure import Figure, K, kept_back
 from services.scoring.metric import Column
 
 reason_behind_issue = Figure(
@@ -80,9 +80,9 @@ SELECT r.issue_code, r.reason_code, r.person, a.points, f.events IS NOT NULL AS 
 SELECT issue_code, reason_code, stated, stated / whole AS share,
        wilson_lower(stated, whole::bigint) AS share_lo, wilson_upper(stated, whole::bigint) AS share_hi,
        failures, csat_answers, too_few,
-       CASE WHEN NOT too_few THEN total / NULLIF(csat_answers, 0) END AS csat_points,
-       CASE WHEN NOT too_few THEN mean_bound(total, squares, csat_answers, -1, 0) END AS csat_points_lo,
-       CASE WHEN NOT too_few THEN mean_bound(total, squares, csat_answers, 1, 100) END AS csat_points_hi
+       {kept_back("csat_points", "total / NULLIF(csat_answers, 0)")},
+       {kept_back("csat_points_lo", "mean_bound(total, squares, csat_answers, -1, 0)")},
+       {kept_back("csat_points_hi", "mean_bound(total, squares, csat_answers, 1, 100)")}
   FROM (SELECT issue_code, reason_code, count(*) AS stated,
                (sum(count(*)) OVER (PARTITION BY issue_code))::double precision AS whole,
                count(*) FILTER (WHERE has_failed) AS failures, count(points) AS csat_answers,

@@ -10,20 +10,18 @@ A recognition is founded when the interaction that it names is known, is of the 
 same member of staff. Recognitions are given for all to see: they are counted whatever K.
 """
 
-from services.scoring.experience.figure import Figure, K
+from services.scoring.experience.figure import Figure, K, kept_back
 from services.scoring.metric import Column
 
 # Cases of both figures about recognition. role: answer, or a recognition that is founded or unfounded.
 EVIDENCE = """
 SELECT s.source, s.staff, s.staff_group, 'answer' AS role, NULL AS given_by, s.person, s.satisfied,
-       CASE WHEN s.interaction_position IS NULL THEN ARRAY[s.feedback_position]
-            ELSE ARRAY[s.interaction_position, s.feedback_position] END AS events
+       array_remove(ARRAY[s.interaction_position, s.feedback_position, s.profile_position], NULL) AS events
   FROM rated_service s
 UNION ALL
 SELECT r.source, r.staff, s.staff_group,
        CASE WHEN i.event_position IS NULL THEN 'unfounded' ELSE 'founded' END, r.given_by, NULL, NULL,
-       CASE WHEN i.event_position IS NULL THEN ARRAY[r.event_position]
-            ELSE ARRAY[r.event_position, i.event_position] END
+       array_remove(ARRAY[r.event_position, i.event_position, s.profile_position], NULL)
   FROM known_recognition r
   JOIN staff_at s ON s.kind = 'recognition' AND s.event_position = r.event_position
   LEFT JOIN event e ON e.tenant = {tenant} AND e.source = r.source AND e.event_id = r.interaction_id
@@ -41,11 +39,11 @@ COUNTED = """
          count(*) FILTER (WHERE role = 'founded' AND given_by = 'manager') AS by_manager,
          count(*) FILTER (WHERE role = 'unfounded') AS recognitions_unfounded
 """
-TOLD = """
-       CASE WHEN NOT too_few THEN top END AS top,
-       CASE WHEN NOT too_few THEN top::double precision / NULLIF(answered, 0) END AS top_share,
-       CASE WHEN NOT too_few THEN wilson_lower(top, answered) END AS top_share_lo,
-       CASE WHEN NOT too_few THEN wilson_upper(top, answered) END AS top_share_hi,
+TOLD = f"""
+       {kept_back("top")},
+       {kept_back("top_share", "top::double precision / NULLIF(answered, 0)")},
+       {kept_back("top_share_lo", "wilson_lower(top, answered)")},
+       {kept_back("top_share_hi", "wilson_upper(top, answered)")},
        CASE WHEN NOT too_few THEN
          rank() OVER (PARTITION BY too_few ORDER BY wilson_lower(top, answered) DESC) END AS rank,
        answered, customers, recognitions, by_customer, by_colleague, by_manager, recognitions_unfounded,

@@ -19,7 +19,8 @@ neither in repurchase nor in word of mouth, so no outcome stands for another.
 What fewer than five customers said or did is not told.
 """
 
-from services.scoring.experience.figure import Figure, K
+from services.scoring.experience.figure import Figure, K, kept_back
+from services.scoring.experience.median import median_bounds, median_columns
 from services.scoring.experience.score_columns import columns, selected
 from services.scoring.metric import Column, mean, share
 
@@ -54,6 +55,9 @@ REPURCHASE = share(
     "Share of customers who buy again within 90 days of the end, among those whose 90 days are over",
 )
 
+CLOSE_LO, CLOSE_HI = median_bounds("hours")
+FEW_CLOSED = f"closed_customers < {K}"
+
 recovery = Figure(
     name="recovery",
     version=1,
@@ -66,8 +70,8 @@ recovery = Figure(
     columns={
         "failures": Column("bigint", "Failures that this was done about (count)."),
         "closed": Column("bigint", "Those whose recovery was closed (count)."),
-        "hours_to_close": Column(
-            "double precision", "Median hours from the failure to the closing, of those closed."
+        **median_columns(
+            "hours_to_close", "Median hours from the failure to the closing, of those closed"
         ),
         "answered_twice": Column(
             "bigint",
@@ -146,6 +150,8 @@ SELECT e.recovery_level, coalesce(e.person, e.failure_position::text) AS custome
 WITH counted AS (
   SELECT recovery_level, count(events) AS failures, count(hours_to_close) AS closed,
          percentile_cont(0.5) WITHIN GROUP (ORDER BY hours_to_close::double precision) AS hours_to_close,
+         array_agg(hours_to_close::double precision ORDER BY hours_to_close)
+           FILTER (WHERE hours_to_close IS NOT NULL) AS hours,
          count(DISTINCT customer) FILTER (WHERE hours_to_close IS NOT NULL) AS closed_customers,
          count(srp_delta) AS answered_twice,
          count(DISTINCT customer) FILTER (WHERE srp_delta IS NOT NULL) AS answered_customers,
@@ -172,7 +178,9 @@ WITH counted AS (
     FROM counted
 )
 SELECT recovery_level, failures, closed,
-       CASE WHEN closed_customers >= {K} THEN hours_to_close END AS hours_to_close,
+       {kept_back("hours_to_close", few=FEW_CLOSED)},
+       {kept_back("hours_to_close_lo", CLOSE_LO, few=FEW_CLOSED)},
+       {kept_back("hours_to_close_hi", CLOSE_HI, few=FEW_CLOSED)},
        answered_twice, {selected(SATISFACTION)},
        trumpeter_14d_settled, trumpeter_14d_pending, {selected(PRAISE)},
        repurchase_90d_settled, repurchase_90d_pending, {selected(REPURCHASE)},

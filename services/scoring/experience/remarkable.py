@@ -16,7 +16,7 @@ The rate is remarks for each 1,000 interactions, with the score interval of a Po
 is not told of fewer than five known customers, or of one to four members of staff where any are named.
 """
 
-from services.scoring.experience.figure import Figure, K
+from services.scoring.experience.figure import Figure, K, kept_back
 from services.scoring.metric import Column
 
 # Rows are interactions.
@@ -110,13 +110,13 @@ remarkable = Figure(
     evidence=REMARKED,
     sql=f"""
 SELECT script, interactions, pending, too_few,
-       CASE WHEN NOT too_few THEN remarks END AS remarks,
-       CASE WHEN NOT too_few THEN remarked END AS remarked,
-       CASE WHEN NOT too_few THEN positive END AS positive,
-       CASE WHEN NOT too_few THEN negative END AS negative,
-       CASE WHEN NOT too_few THEN 1000 * remarks::double precision / interactions END AS remark_rate_per_1000,
-       CASE WHEN NOT too_few THEN 1000 * poisson_lower(remarks, interactions) END AS remark_rate_per_1000_lo,
-       CASE WHEN NOT too_few THEN 1000 * poisson_upper(remarks, interactions) END AS remark_rate_per_1000_hi
+       {kept_back("remarks")},
+       {kept_back("remarked")},
+       {kept_back("positive")},
+       {kept_back("negative")},
+       {kept_back("remark_rate_per_1000", "1000 * remarks::double precision / interactions")},
+       {kept_back("remark_rate_per_1000_lo", "1000 * poisson_lower(remarks, interactions)")},
+       {kept_back("remark_rate_per_1000_hi", "1000 * poisson_upper(remarks, interactions)")}
   FROM (SELECT script, count(*) FILTER (WHERE NOT pending) AS interactions,
                count(*) FILTER (WHERE pending) AS pending,
                sum(remarks) FILTER (WHERE NOT pending)::bigint AS remarks,

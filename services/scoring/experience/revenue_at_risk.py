@@ -7,7 +7,7 @@ Revenue is what was paid, less what went back, in the 365 days (8,760 hours) bef
 at stake, not what will be lost: that would take the odds of leaving, which are not observed.
 """
 
-from services.scoring.experience.figure import Figure, K
+from services.scoring.experience.figure import Figure, K, kept_back
 from services.scoring.metric import Column
 
 revenue_at_risk = Figure(
@@ -55,10 +55,9 @@ SELECT p.currency, p.person, p.amount, w.person IS NOT NULL AND r.bottom2 AS at_
 """,
     sql=f"""
 SELECT currency, customers, customers_all, too_few,
-       CASE WHEN NOT too_few THEN revenue END AS revenue,
-       CASE WHEN NOT too_few THEN revenue_all END AS revenue_all,
-       CASE WHEN NOT too_few AND revenue_all > 0 THEN (revenue / revenue_all)::double precision
-       END AS revenue_share
+       {kept_back("revenue")},
+       {kept_back("revenue_all")},
+       {kept_back("revenue_share", "(revenue / NULLIF(greatest(revenue_all, 0), 0))::double precision")}
   FROM (SELECT *, customers BETWEEN 1 AND {K - 1} OR customers_all < {K} AS too_few
           FROM (SELECT currency,
                        count(DISTINCT person) FILTER (WHERE at_risk) AS customers,

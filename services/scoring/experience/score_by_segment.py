@@ -11,11 +11,9 @@ be taken off them. So where those of fewer than five persons have fewer than fiv
 one is kept back with them.
 """
 
-from services.scoring.experience.figure import Figure, K, mean_columns, share_columns
+from services.scoring.experience.figure import Figure, K, mean_columns, persons, share_columns
 from services.scoring.metric import Column
 
-# An answer of nobody known is taken to be of a person of its own.
-PERSONS = "count(DISTINCT person) + count(*) FILTER (WHERE person IS NULL)"
 EVIDENCE = """
 SELECT a.touchpoint, 'generation' AS segmentation, coalesce(g.generation, 'unspecified') AS segment,
        a.person, a.points, a.bottom2, array_remove(ARRAY[a.event_position, g.event_position], NULL) AS events
@@ -70,7 +68,7 @@ SELECT touchpoint, segmentation, segment, n, persons, told IS NULL AS too_few,
           FROM (SELECT *, sum(persons) OVER (PARTITION BY touchpoint, segmentation ORDER BY persons, segment
                                              ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
                           AS persons_of_fewer
-                  FROM (SELECT touchpoint, segmentation, segment, count(*) AS n, {PERSONS} AS persons,
+                  FROM (SELECT touchpoint, segmentation, segment, count(*) AS n, {persons()} AS persons,
                                sum(points) AS total, sum(points * points) AS squares,
                                count(*) FILTER (WHERE bottom2) AS bottom2
                           FROM evidence

@@ -11,9 +11,19 @@ While it contains 0, the script is wallpaper: nobody can tell it from the baseli
 will find one in twenty that differs by chance.
 """
 
-from services.scoring.experience.figure import Figure, K
+from services.scoring.experience.figure import Figure, K, kept_back
 from services.scoring.experience.remarkable import REMARKED
 from services.scoring.metric import Column
+
+
+def _per_1000(name: str) -> dict[str, Column]:
+    said = f"bound of {name}: score interval, 95 % (Wilson 1927)."
+    return {
+        name: Column("double precision", "The same for each 1000 interactions."),
+        f"{name}_lo": Column("double precision", f"Lower {said}"),
+        f"{name}_hi": Column("double precision", f"Upper {said}"),
+    }
+
 
 script_difference = Figure(
     name="script_difference",
@@ -26,12 +36,10 @@ script_difference = Figure(
     columns={
         "interactions": Column("bigint", "Interactions by the script."),
         "remarked": Column("bigint", "Those of them with a remark."),
-        "remarked_per_1000": Column("double precision", "The same for each 1000 interactions."),
+        **_per_1000("remarked_per_1000"),
         "baseline_interactions": Column("bigint", "Interactions by the baseline."),
         "baseline_remarked": Column("bigint", "Those of them with a remark."),
-        "baseline_remarked_per_1000": Column(
-            "double precision", "The same for each 1000 interactions."
-        ),
+        **_per_1000("baseline_remarked_per_1000"),
         "difference_per_1000": Column(
             "double precision", "remarked_per_1000 less baseline_remarked_per_1000."
         ),
@@ -90,14 +98,17 @@ WITH told AS (
     FROM shares s
 )
 SELECT script, baseline, n AS interactions, n2 AS baseline_interactions, too_few,
-       CASE WHEN NOT too_few THEN k END AS remarked,
-       CASE WHEN NOT too_few THEN k2 END AS baseline_remarked,
-       CASE WHEN NOT too_few THEN 1000 * p END AS remarked_per_1000,
-       CASE WHEN NOT too_few THEN 1000 * p2 END AS baseline_remarked_per_1000,
-       CASE WHEN NOT too_few THEN 1000 * (p - p2) END AS difference_per_1000,
-       CASE WHEN NOT too_few THEN 1000 * d_lo END AS difference_per_1000_lo,
-       CASE WHEN NOT too_few THEN 1000 * d_hi END AS difference_per_1000_hi,
-       CASE WHEN NOT too_few THEN d_lo <= 0 AND d_hi >= 0 END AS wallpaper
+       {kept_back("remarked", "k")},
+       {kept_back("baseline_remarked", "k2")},
+       {kept_back("remarked_per_1000", "1000 * p")},
+       {kept_back("remarked_per_1000_lo", "1000 * lo")}, {kept_back("remarked_per_1000_hi", "1000 * hi")},
+       {kept_back("baseline_remarked_per_1000", "1000 * p2")},
+       {kept_back("baseline_remarked_per_1000_lo", "1000 * lo2")},
+       {kept_back("baseline_remarked_per_1000_hi", "1000 * hi2")},
+       {kept_back("difference_per_1000", "1000 * (p - p2)")},
+       {kept_back("difference_per_1000_lo", "1000 * d_lo")},
+       {kept_back("difference_per_1000_hi", "1000 * d_hi")},
+       {kept_back("wallpaper", "d_lo <= 0 AND d_hi >= 0")}
   FROM differences
 """,  # noqa: S608
 )

@@ -11,8 +11,8 @@ it is 0 on average where a segmentation explains nothing, and may be below; what
 it. Both describe and prove no cause.
 """
 
-from services.scoring.experience.figure import Figure, K
-from services.scoring.experience.score_by_segment import EVIDENCE, PERSONS
+from services.scoring.experience.figure import Figure, K, persons
+from services.scoring.experience.score_by_segment import EVIDENCE
 from services.scoring.metric import Column
 
 segment_power = Figure(
@@ -53,7 +53,7 @@ WITH of_segment AS (
     FROM evidence
    GROUP BY touchpoint, segmentation, segment
 ), answered AS (
-  SELECT touchpoint, segmentation, {PERSONS} >= {K} AS enough
+  SELECT touchpoint, segmentation, {persons()} >= {K} AS enough
     FROM evidence
    GROUP BY touchpoint, segmentation
 ), of_touchpoint AS (

@@ -8,7 +8,8 @@ happened to the trained as well, so it is taken off what theirs changed by.
 
 An interaction counts once, when it was, by what its customer said last of it (rated_service of known.py).
 Trainings whose 30 days are not over by the horizon are pending and count in nothing else. A mean of fewer
-than five answers, or about fewer than five members, refuses all values of its course. The interval is the
+than five answers, of fewer than five known customers, or about fewer than five members, refuses all values of
+its course. The interval is the
 normal one, from the variances of the four means; it takes answers for independent: too narrow where members
 differ.
 """
@@ -48,7 +49,7 @@ PIVOTED = ", ".join(
 
 training = Figure(
     name="training",
-    version=1,
+    version=2,
     question="By how much does each course change what customers say of those who completed it?",
     keys={"course": Column("text", "The course; unspecified where it has no name.")},
     columns={
@@ -75,14 +76,15 @@ training = Figure(
         ),
         "too_few": Column(
             "boolean",
-            "One of the four means is of fewer than 5 answers or 5 members: all values are NULL.",
+            "One of the four means is of fewer than 5 answers, known customers or members: all values are"
+            " NULL.",
         ),
     },
     evidence="""
 WITH first_training AS (
   SELECT DISTINCT ON (coalesce(f.kind, 'unspecified'), f.source, f.staff)
          coalesce(f.kind, 'unspecified') AS course, f.source, f.staff, f.event_position,
-         f.occurred_at AS trained_at, s.staff_group,
+         f.occurred_at AS trained_at, s.staff_group, s.profile_position,
          f.occurred_at + interval '720 hours' > m.horizon AS pending
     FROM known_front_line f
     JOIN staff_at s ON s.kind = 'front_line' AND s.event_position = f.event_position
@@ -95,7 +97,7 @@ WITH first_training AS (
    WHERE NOT pending
    GROUP BY course
 ), control AS (
-  SELECT DISTINCT m.course, s.source, s.staff, m.trained_at
+  SELECT DISTINCT m.course, s.source, s.staff, m.trained_at, s.event_position AS profile_position
     FROM median m
     JOIN (SELECT DISTINCT course, staff_group FROM first_training
            WHERE NOT pending AND staff_group <> 'unspecified') AS g USING (course)
@@ -104,18 +106,19 @@ WITH first_training AS (
     LEFT JOIN first_training t ON t.course = m.course AND t.source = s.source AND t.staff = s.staff
    WHERE t.course IS NULL
 ), member AS (
-  SELECT course, 'trained' AS side, source, staff, trained_at, pending, ARRAY[event_position] AS events
+  SELECT course, 'trained' AS side, source, staff, trained_at, pending,
+         array_remove(ARRAY[event_position, profile_position], NULL) AS events
     FROM first_training
   UNION ALL
-  SELECT course, 'controls', source, staff, trained_at, false, '{}' FROM control
+  SELECT course, 'controls', source, staff, trained_at, false, ARRAY[profile_position] FROM control
 )
-SELECT course, side, source, staff, pending, NULL AS cell, NULL::numeric AS points, events
+SELECT course, side, source, staff, pending, NULL AS cell, NULL::numeric AS points, NULL::text AS person,
+       events
   FROM member
 UNION ALL
 SELECT m.course, m.side, m.source, m.staff, false,
-       m.side || CASE WHEN s.served_at < m.trained_at THEN '_pre' ELSE '_post' END, s.points,
-       CASE WHEN s.interaction_position IS NULL THEN ARRAY[s.feedback_position]
-            ELSE ARRAY[s.interaction_position, s.feedback_position] END
+       m.side || CASE WHEN s.served_at < m.trained_at THEN '_pre' ELSE '_post' END, s.points, s.person,
+       array_remove(ARRAY[s.interaction_position, s.feedback_position], NULL)
   FROM member m
   JOIN rated_service s ON s.source = m.source AND s.staff = m.staff
                       AND s.served_at >= m.trained_at - interval '720 hours'
@@ -125,7 +128,7 @@ SELECT m.course, m.side, m.source, m.staff, false,
     sql=f"""
 WITH mean AS (
   SELECT course, cell, count(*) AS n, count(DISTINCT (source, staff)) AS staff,
-         sum(points) AS total, sum(points * points) AS squares
+         count(DISTINCT person) AS customers, sum(points) AS total, sum(points * points) AS squares
     FROM evidence
    WHERE cell IS NOT NULL
    GROUP BY course, cell
@@ -134,7 +137,8 @@ WITH mean AS (
          mean_bound(total, squares, n, -1, 0) AS mean_lo, mean_bound(total, squares, n, 1, 100) AS mean_hi,
          (n * squares - total * total)::double precision
            / NULLIF(n::double precision * n * (n - 1), 0) AS variance,
-         count(*) FILTER (WHERE least(n, staff) >= {K}) OVER (PARTITION BY course) < {len(CELLS)} AS too_few
+         count(*) FILTER (WHERE least(n, staff, customers) >= {K}) OVER (PARTITION BY course)
+           < {len(CELLS)} AS too_few
     FROM mean
 ), members AS (
   SELECT course, count(*) FILTER (WHERE side = 'trained' AND NOT pending) AS trained,

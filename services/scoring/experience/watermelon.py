@@ -11,7 +11,7 @@ have both figures and no reason to keep them back: 1 is best, and teams that are
 places, as Spearman 1904 has it.
 """
 
-from services.scoring.experience.figure import Figure, K
+from services.scoring.experience.figure import Figure, K, kept_back
 from services.scoring.metric import Column
 
 GREEN_PERCENT = 90
@@ -19,13 +19,13 @@ RED_POINTS = 60
 
 EVIDENCE = """
 SELECT s.staff_group, s.source, s.staff, a.within_sla, NULL::numeric AS points, NULL::text AS person,
-       array_remove(ARRAY[a.event_position, s.interaction_position], NULL) AS events
+       array_remove(ARRAY[a.event_position, s.interaction_position, s.profile_position], NULL) AS events
   FROM known_assessment a
   JOIN served_by s ON s.event_position = a.event_position
  WHERE a.signal_index = 0 AND a.within_sla IS NOT NULL AND s.staff_group <> 'unspecified'
 UNION ALL
 SELECT s.staff_group, s.source, s.staff, NULL, f.points, f.person,
-       array_remove(ARRAY[f.event_position, s.interaction_position], NULL)
+       array_remove(ARRAY[f.event_position, s.interaction_position, s.profile_position], NULL)
   FROM csat_answer f
   JOIN served_by s ON s.event_position = f.event_position
  WHERE s.staff_group <> 'unspecified'
@@ -94,15 +94,15 @@ watermelon = Figure(
     evidence=EVIDENCE,
     sql=f"""
 SELECT staff_group, too_few, sla_looked_at, csat_answers, kpi_rank, customer_rank,
-       CASE WHEN NOT too_few THEN sla_share END AS sla_share,
-       CASE WHEN NOT too_few THEN wilson_lower(within, sla_looked_at) END AS sla_share_lo,
-       CASE WHEN NOT too_few THEN wilson_upper(within, sla_looked_at) END AS sla_share_hi,
-       CASE WHEN NOT too_few THEN green END AS sla_green,
-       CASE WHEN NOT too_few THEN csat_mean END AS csat_points,
-       CASE WHEN NOT too_few THEN mean_bound(total, squares, csat_answers, -1, 0) END AS csat_points_lo,
-       CASE WHEN NOT too_few THEN csat_hi END AS csat_points_hi,
-       CASE WHEN NOT too_few THEN csat_hi < {RED_POINTS} END AS customer_red,
-       CASE WHEN NOT too_few THEN green AND csat_hi < {RED_POINTS} END AS watermelon
+       {kept_back("sla_share")},
+       {kept_back("sla_share_lo", "wilson_lower(within, sla_looked_at)")},
+       {kept_back("sla_share_hi", "wilson_upper(within, sla_looked_at)")},
+       {kept_back("sla_green", "green")},
+       {kept_back("csat_points", "csat_mean")},
+       {kept_back("csat_points_lo", "mean_bound(total, squares, csat_answers, -1, 0)")},
+       {kept_back("csat_points_hi", "csat_hi")},
+       {kept_back("customer_red", f"csat_hi < {RED_POINTS}")},
+       {kept_back("watermelon", f"green AND csat_hi < {RED_POINTS}")}
   FROM (SELECT *, 100 * within >= {GREEN_PERCENT} * NULLIF(sla_looked_at, 0) AS green,
                mean_bound(total, squares, csat_answers, 1, 100) AS csat_hi
           FROM ({TEAMS}) AS teams) AS told

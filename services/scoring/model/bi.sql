@@ -333,7 +333,7 @@ COMMENT ON TABLE case_decision IS 'What was decided about recovery cases, in the
 COMMENT ON COLUMN case_decision.tenant IS 'Who it belongs to.';
 COMMENT ON COLUMN case_decision.position IS 'Position of the decision.';
 COMMENT ON COLUMN case_decision.case_id IS 'The case.';
-COMMENT ON COLUMN case_decision.decision IS 'opened, acknowledged, remedied, goodwill_given, closed or reopened.';
+COMMENT ON COLUMN case_decision.decision IS 'opened, acknowledged, remedied, remedy_retracted, goodwill_given, closed or reopened.';
 COMMENT ON COLUMN case_decision.decided_at IS 'When, on the clock of the service that decides.';
 COMMENT ON COLUMN case_decision.touchpoint IS 'Where the company failed; only of an opening, here and below to failure_event_id.';
 COMMENT ON COLUMN case_decision.customer IS 'The customer''s pseudonym, if known.';

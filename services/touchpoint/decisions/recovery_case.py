@@ -57,6 +57,19 @@ class RecoveryCase(Decided):
             aggregate.status = REMEDIED
             aggregate.remedies.append(self)
 
+    class RemedyRetracted(Event):
+        TOPIC = "touchledger.recovery_case.remedy_retracted.v1"
+        # The request id of the remedy that was none.
+        remedied_by: str
+
+        def apply(self, aggregate: "RecoveryCase") -> None:
+            super().apply(aggregate)
+            aggregate.remedies = [
+                each for each in aggregate.remedies if each.request_id != self.remedied_by
+            ]
+            if aggregate.status == REMEDIED and not aggregate.remedies_since_opening():
+                aggregate.status = ACKNOWLEDGED if aggregate.acknowledged else OPEN
+
     class GoodwillGiven(Event):
         TOPIC = "touchledger.recovery_case.goodwill_given.v1"
         goodwill: dict[str, Any]
@@ -116,6 +129,24 @@ class RecoveryCase(Decided):
 
     def remedy(self, command: Command, *, remedy: dict[str, Any]) -> int:
         return self.decide(self.Remedied, command, only_in=GOING_ON, remedy=remedy)
+
+    def retract_remedy(self, command: Command, *, remedied_by: str) -> int:
+        """A remedy did not happen. What was before a reopening was not enough anyhow, and stays told."""
+        known = any(each.request_id == remedied_by for each in self.remedies_since_opening())
+        none = Conflict("a remedy since the case was opened", code="NO_SUCH_REMEDY")
+        return self.decide(
+            self.RemedyRetracted,
+            command,
+            only_in=(*GOING_ON, CLOSED),
+            unless=None if known else none,
+            ends=True,
+            remedied_by=remedied_by,
+        )
+
+    def remedies_since_opening(self) -> list[Remedied]:
+        """Or since it was reopened."""
+        since = self.reopenings[-1].originator_version if self.reopenings else 0
+        return [each for each in self.remedies if each.originator_version > since]
 
     def give_goodwill(self, command: Command, *, goodwill: dict[str, Any]) -> int:
         return self.decide(self.GoodwillGiven, command, only_in=(REMEDIED,), goodwill=goodwill)

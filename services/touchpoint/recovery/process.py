@@ -26,6 +26,7 @@ from services.touchpoint.identity import originator_ids
 from services.touchpoint.journal import Filter, Journal
 from services.touchpoint.recovery.steps import (
     DECIDED_BY,
+    REMEDY,
     RETRACTED,
     TOPICS,
     Moving,
@@ -34,6 +35,7 @@ from services.touchpoint.recovery.steps import (
     Retracting,
     Rules,
     Step,
+    TakingBack,
     step_of,
 )
 from services.touchpoint.settings import Settings
@@ -78,6 +80,14 @@ SELECT name, originator_id, failure_source, failure_event_id
  ORDER BY opened_at DESC, name DESC
  LIMIT $3
 """
+CASES_OF_CUSTOMER_THERE = """
+SELECT name, originator_id, failure_source, failure_event_id
+  FROM journal.decision_streams
+ WHERE tenant = $1 AND kind = 'recovery_case' AND correlation_id = '' AND customer = $2 AND customer <> ''
+   AND touchpoint = $3
+ ORDER BY opened_at, name
+ LIMIT $4
+"""
 CASES_OF_FAILURE = """
 SELECT name FROM journal.decision_streams
  WHERE tenant = $1 AND kind = 'recovery_case' AND failure_source = $2 AND failure_event_id = $3
@@ -98,8 +108,10 @@ SELECT originator_id, topic, notification_id
  WHERE originator_id = ANY($1) AND notification_id < $2
  ORDER BY notification_id
 """
-POSITION = """
-SELECT notification_id FROM journal.stored_events WHERE originator_id = $1 AND originator_version = 1
+TARGET = """
+SELECT notification_id, source, recorded_at, state
+  FROM journal.stored_events
+ WHERE originator_id = $1 AND originator_version = 1
 """
 NOTE_RETRACTED = """
 INSERT INTO journal.recovery_retraction (tenant, source, event_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
@@ -229,6 +241,8 @@ class RecoveryProcess:
             case Moving():
                 async with self._looking:
                     names = await self._of_step(tx, tenant, position, step)
+                    if step.name == REMEDY and await self._was_retracted(tx, tenant, step.event):
+                        names = ()
                 for name in names:
                     await self._decide(tenant, position, name, step)
             case Retracting():
@@ -238,18 +252,31 @@ class RecoveryProcess:
                     # A correction tells of a score, and by hand a case is opened for what people know.
                     if step.reason == RETRACTED or row["name"] == step.target.named("score"):
                         await self._decide(tenant, position, row["name"], step)
-                stored = await tx.fetchval(POSITION, _stream(tenant, step.target))
-                if stored is None or stored > position:
+                stored = await tx.fetchrow(TARGET, _stream(tenant, step.target))
+                if stored is None or stored["notification_id"] > position:
                     await tx.execute(NOTE_RETRACTED, *target)
+                elif step.reason == RETRACTED:
+                    await self._take_remedy_back(tx, tenant, stored, step)
+
+    async def _take_remedy_back(
+        self, tx: Connection, tenant: str, stored: asyncpg.Record, step: Retracting
+    ) -> None:
+        """Of the cases that it has moved, which are those that it was about as of its own position."""
+        moved = step_of(self._rules, stored["source"], stored["recorded_at"], stored["state"])
+        if isinstance(moved, Moving) and moved.name == REMEDY:
+            for name in await self._of_step(tx, tenant, stored["notification_id"], moved):
+                await self._decide(tenant, stored["notification_id"], name, step.of_remedy)
+
+    async def _was_retracted(self, tx: Connection, tenant: str, event: Reference) -> bool:
+        """Before it came."""
+        return bool(await tx.fetchval(WAS_RETRACTED, tenant, event.source, event.event_id))
 
     async def _open(self, tx: Connection, tenant: str, position: int, step: Opening) -> None:
         reference = (tenant, step.event.source, step.event.event_id)
         async with self._looking:
-            if await tx.fetchval(WAS_RETRACTED, *reference):
+            if await self._was_retracted(tx, tenant, step.event):
                 return
-            if step.is_score and any(
-                (await self._of_episode(tx, tenant, position, step.correlation_id)).values()
-            ):
+            if step.is_score and any((await self._about(tx, tenant, position, step)).values()):
                 return
 
         async def opened_by_hand(connection: Connection) -> None:
@@ -267,10 +294,25 @@ class RecoveryProcess:
         cases = await tx.fetch(CASES_OF_CUSTOMER, tenant, step.customer, CASES_MAX)
         return list(await self._begun(tx, tenant, position, cases))[:1]
 
+    async def _about(
+        self, tx: Connection, tenant: str, position: int, step: Opening
+    ) -> dict[str, bool]:
+        """The episode's cases; where no correlation id says which, the customer's at the touchpoint."""
+        if step.correlation_id:
+            return await self._of_episode(tx, tenant, position, step.correlation_id)
+        there = (tenant, step.content["customer"], step.content["touchpoint"])
+        cases = await tx.fetch(CASES_OF_CUSTOMER_THERE, *there, CASES_MAX + 1)
+        return await self._begun_of_few(tx, tenant, position, cases)
+
     async def _of_episode(
         self, tx: Connection, tenant: str, position: int, correlation_id: str
     ) -> dict[str, bool]:
         cases = await tx.fetch(CASES_OF_EPISODE, tenant, correlation_id, CASES_MAX + 1)
+        return await self._begun_of_few(tx, tenant, position, cases)
+
+    async def _begun_of_few(
+        self, tx: Connection, tenant: str, position: int, cases: list[asyncpg.Record]
+    ) -> dict[str, bool]:
         begun = await self._begun(tx, tenant, position, cases)
         return begun if len(begun) <= CASES_MAX else {}
 
@@ -305,7 +347,7 @@ class RecoveryProcess:
         tenant: str,
         position: int,
         name: str,
-        step: Step,
+        step: Step | TakingBack,
         unless: Also | None = None,
     ) -> None:
         """Skips what the state of the case forbids: people decide, too, and events come late."""
@@ -336,6 +378,13 @@ class RecoveryProcess:
                         tenant,
                         name,
                         lambda case: case.end(command, result="", reason=step.reason),
+                    )
+                case TakingBack():
+                    await self._decisions.take(
+                        RecoveryCase,
+                        tenant,
+                        name,
+                        lambda case: case.retract_remedy(command, remedied_by=step.remedied_by),
                     )
         except Conflict as error:
             outcome = error.problem.code

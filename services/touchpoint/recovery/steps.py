@@ -32,6 +32,8 @@ DECIDED_BY = "touchledger/recovery"
 ENDED, RETRACTED, CORRECTED = "recovery_closed", "retracted", "corrected"
 # Goodwill of a kind that is no word, as decisions have them.
 OTHER_GESTURE = "other"
+# The body of the event, and what its request id begins with.
+REMEDY = "remedy"
 OF_THE_WHOLE = (pb.METRIC_CSAT, pb.METRIC_RATING)
 
 
@@ -76,6 +78,7 @@ class Opening:
 class Moving:
     """Something that was done about the episode, which is that of a correlation id or else of a customer."""
 
+    event: Reference
     correlation_id: str
     customer: str
     request_id: str
@@ -89,12 +92,26 @@ class Moving:
 
 @dataclass(frozen=True, slots=True)
 class Retracting:
-    """What had opened the case did not happen, or not so."""
+    """What had opened the case, or had remedied it, did not happen, or not so."""
 
     target: Reference
     request_id: str
     reason: str
     name: str = "retraction"
+
+    @property
+    def of_remedy(self) -> "TakingBack":
+        return TakingBack(self.target.named(REMEDY), self.request_id)
+
+
+@dataclass(frozen=True, slots=True)
+class TakingBack:
+    """A remedy that had moved the case did not happen."""
+
+    # The request id of the remedy.
+    remedied_by: str
+    request_id: str
+    name: str = "remedy_retraction"
 
 
 Step = Opening | Moving | Retracting
@@ -131,7 +148,7 @@ def _step_of(rules: Rules, source: str, recorded_at: datetime, event: pb.Event) 
         return _opening(rules, said, said, recorded_at, event)
     if body in MOVES and (event.correlation_id or _customer(event)):
         return Moving(
-            event.correlation_id, _customer(event), said.named(body), body, MOVES[body](event)
+            said, event.correlation_id, _customer(event), said.named(body), body, MOVES[body](event)
         )
     return None
 
@@ -220,7 +237,7 @@ def _close(event: pb.Event) -> Callable[[RecoveryCase, Command], int]:
 
 
 MOVES: dict[str, Callable[[pb.Event], Callable[[RecoveryCase, Command], int]]] = {
-    "remedy": _remedy,
+    REMEDY: _remedy,
     "goodwill": _goodwill,
     "recovery_closed": _close,
 }

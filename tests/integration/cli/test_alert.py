@@ -107,6 +107,11 @@ def test_a_rule_from_its_first_test_to_its_end(stack: Stack) -> None:
     delivered = run(stack, "deliveries")
     assert (0, True) == (delivered.returncode, "no webhook" in delivered.stderr)
 
+    asked = ("--share", "not_asked", "--grace", "30d", "--period", "day", "--p0", "0.000001")
+    silent = run(stack, "rule", "put", "silent", *asked, "--from", "2026-01-01")
+    assert "asking_lapsed of asking_due, up, by touchpoint and day" in silent.stdout
+    assert "ended silent\n" == run(stack, "rule", "remove", "silent").stdout
+
     assert "low.daily" in run(stack, "rule", "list").stdout
     assert "ended low.daily\n" == run(stack, "rule", "remove", "low.daily").stdout
     assert "" == run(stack, "rule", "list").stdout

@@ -486,12 +486,23 @@ def test_a_real_system_tells_everything_else_over_http(stack: Stack) -> None:
     assert {"4"} == {part["now_value"].removesuffix(".0") for part in parts}
 
 
-async def test_a_figure_as_csv_has_its_keys_first(gateway: Gateway) -> None:
-    row = experience_pb2.FigureRow(keys={"brand": "high"}, values={"customers": "7", "b": "=1"})
-    figure = experience_pb2.Figure(name="brand_and_care", formula_version="brand_and_care/1")
+async def test_a_figure_as_csv_has_its_columns_in_their_order_also_where_no_row_has_a_value(
+    gateway: Gateway,
+) -> None:
+    columns = [
+        experience_pb2.FigureColumn(name=name, key=name in ("place", "brand"))
+        for name in ("place", "brand", "share_lo", "share", "b", "customers", "a_rank")
+    ]
+    row = experience_pb2.FigureRow(
+        keys={"brand": "high", "place": "1"},
+        values={"customers": "7", "b": "=1", "share": "0.5", "share_lo": "0.1"},
+    )
+    figure = experience_pb2.Figure(
+        name="brand_and_care", formula_version="brand_and_care/1", columns=columns
+    )
     gateway.scoring.answer = experience_pb2.GetFigureResponse(rows=[row], figure=figure)
     answer = await gateway.get("/v1/experience/brand_and_care?format=csv")
     head, line = answer.body.decode().splitlines()
-    assert head.startswith("brand,b,customers,")
-    assert line.startswith("high,'=1,7,")
+    assert head.startswith("place,brand,share_lo,share,b,customers,a_rank,")
+    assert line.startswith("1,high,0.1,0.5,'=1,7,,")
     assert "brand_and_care/1" in line

@@ -43,6 +43,7 @@ async def test_each_decision_is_a_row_of_its_case(scoring_pool: Pool, page_event
         (5, "goodwill_given"),
         (6, "closed"),
         (7, "reopened"),
+        (8, "remedy_retracted"),
     ] == [(row["position"], row["decision"]) for row in rows]
     assert {("tenant-1", "case-1", DECIDED_AT)} == {
         (row["tenant"], row["case_id"], row["decided_at"]) for row in rows
@@ -64,4 +65,4 @@ async def test_a_decision_that_can_not_be_read_changes_nothing_and_stops_nobody(
     odd[3].topic = "touchledger.recovery_case.mislaid.v1"
     await project(Scoreboard(scoring_pool), odd)
     rows = await scoring_pool.fetch("SELECT position FROM case_decision ORDER BY position")
-    assert [2, 5, 6, 7] == [row["position"] for row in rows]
+    assert [2, 5, 6, 7, 8] == [row["position"] for row in rows]

@@ -14,7 +14,7 @@ from tests.support.journals import journal_of, project
 DIGESTS = {
     1: "5dfa57f96f7dd521dd066e20acbd18657c686c9a4c45112b14cb693b5faa2184",
     2: "dbaa1b1f056d9872e0a189c9f35506c9854ad26c4947e1c56281226024a4256e",
-    3: "9a0da2b139366b285579efacac87d390c2d825a9248aaa685c17915ff34c4f5d",
+    3: "36ee08fb56d5bc73cd13c978cdd4ad9c193f2d5f7171e797a9cf277928a1647c",
 }
 
 

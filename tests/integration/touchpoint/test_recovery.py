@@ -326,6 +326,88 @@ async def test_a_score_that_is_no_number_blocks_nothing(shop: Shop) -> None:
     assert ["failure/till/f"] == list(await shop.after(score("s", "NaN"), failure()))
 
 
+async def test_a_retracted_remedy_leaves_the_case_as_it_was_before(shop: Shop) -> None:
+    assert {"failure/till/f": "REMEDIED"} == await shop.after(failure(), remedy(), remedy("s"))
+    assert {"failure/till/f": "REMEDIED"} == await shop.after(retraction("r"))
+    assert 1 == len((await shop.case("failure/till/f")).remedies)
+    assert {"failure/till/f": "OPEN"} == await shop.after(retraction("s"))
+    # There is nothing to be accepted, and no gesture beside it.
+    assert {"failure/till/f": "OPEN"} == await shop.after(goodwill())
+    case, decided = await shop.case("failure/till/f"), await shop.positions()
+    assert [] == list(case.remedies)
+    await shop.read_again()
+    await shop.catches_up()
+    assert (case, decided) == (await shop.case("failure/till/f"), await shop.positions())
+
+
+@pytest.mark.parametrize("in_one_page", [True, False])
+async def test_a_remedy_that_was_retracted_before_it_came_moves_no_case(
+    shop: Shop, in_one_page: bool
+) -> None:
+    told = [failure(), retraction("r"), remedy()]
+    if in_one_page:
+        await shop.after(*told)
+    else:
+        for each in told:
+            await shop.after(each)
+    assert {"failure/till/f": "OPEN"} == await shop.statuses()
+
+
+async def test_a_retracted_remedy_reopens_nothing_and_of_before_a_reopening_changes_nothing(
+    shop: Shop,
+) -> None:
+    assert {"failure/till/f": "CLOSED"} == await shop.after(
+        failure(), remedy(), closed(), retraction("r")
+    )
+    assert [] == list((await shop.case("failure/till/f")).remedies)
+    await shop.client.ask(
+        cases.ReopenCaseRequest(
+            case_id="failure/till/f", request_id="again", decided_by="eve", reason="failed_again"
+        )
+    )
+    assert {"failure/till/f": "REMEDIED"} == await shop.after(remedy("s"))
+    assert {"failure/till/f": "REMEDIED"} == await shop.after(retraction("r"))
+
+
+async def test_without_a_correlation_id_low_scores_of_one_customer_at_one_touchpoint_are_one_case(
+    shop: Shop,
+) -> None:
+    def low(event_id: str, **fields: Any) -> events.Event:
+        return score(event_id, "1", correlation_id="", **fields)
+
+    told = [
+        *(low("a"), low("b"), low("elsewhere", touchpoint="web.checkout")),
+        *(low("other", customer="f" * 32), low("nobody", customer=""), low("either", customer="")),
+        score("of order", "1"),
+    ]
+    expected = dict.fromkeys(
+        [
+            *("score/till/a", "score/till/elsewhere", "score/till/either", "score/till/nobody"),
+            *("score/till/of order", "score/till/other"),
+        ],
+        "OPEN",
+    )
+    assert expected == await shop.after(*told)
+    # Another page, and a failure, which has a case of its own.
+    await shop.after(low("c"), failure("f", correlation_id=""), low("d"))
+    expected["failure/till/f"] = "OPEN"
+    assert expected == await shop.statuses()
+    decided = await shop.positions()
+    await shop.read_again()
+    await shop.catches_up()
+    assert (expected, decided) == (await shop.statuses(), await shop.positions())
+
+
+async def test_after_its_end_a_low_score_without_a_correlation_id_opens_a_case_anew(
+    shop: Shop,
+) -> None:
+    alone: dict[str, Any] = {"correlation_id": ""}
+    ended = of_episode("e", recovery_closed=ACCEPTED, **alone)
+    await shop.after(failure("f", **alone), score("s", "1", **alone), ended)
+    found = await shop.after(score("t", "1", **alone), score("u", "1", **alone))
+    assert {"failure/till/f": "CLOSED", "score/till/t": "OPEN"} == found
+
+
 @pytest.mark.parametrize("was_remedied", [False, True])
 async def test_a_retracted_failure_closes_its_case(shop: Shop, was_remedied: bool) -> None:
     steps = [failure(), *([remedy()] if was_remedied else [])]

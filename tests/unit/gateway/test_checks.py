@@ -297,6 +297,11 @@ REFUSED = {
         "scenario.revenue.amount",
     ),
     "retraction of nothing": (event(retraction={}), "MISSING", "amends.event_id"),
+    "retraction of itself": (
+        event(event_id="own", amends={"event_id": "own"}, retraction={}),
+        "NOT_ALLOWED",
+        "amends.event_id",
+    ),
     "correction without body": (amended(correction={}), "MISSING", "correction.body"),
     "correction with a bad signal": (
         amended(correction={"feedback_received": {"signals": [csat("9")]}}),
@@ -322,6 +327,11 @@ def test_a_refusal_names_the_field_what_came_and_what_is_wanted(name: str) -> No
     assert (code, field) == (problem.code, problem.field)
     assert problem.got
     assert problem.want
+
+
+def test_another_source_s_event_of_the_same_id_may_be_amended() -> None:
+    amends = {"source": "other", "event_id": "own"}
+    assert problem_of(event(event_id="own", amends=amends, retraction={})) is None
 
 
 def test_what_came_is_shortened() -> None:

@@ -25,3 +25,13 @@ def test_each_row_names_specs_that_are_there() -> None:
         files = re.findall(r"\]\(([^)]+)\)", specs)
         assert files, number
         assert all((README.parent / file).is_file() for file in files), number
+
+
+def test_the_figures_that_keep_back_what_is_of_too_few_are_those_that_say_so() -> None:
+    said = (
+        README.read_text()
+        .partition("Of fewer than five people")[2]
+        .partition("All other figures")[0]
+    )
+    wanted = {figure.name for figure in FIGURES if "too_few" in figure.columns}
+    assert wanted == {name for name in re.findall(r"`(\w+)`", said) if name not in ("K", "too_few")}

@@ -134,6 +134,30 @@ async def test_the_first_reply_of_the_company_counts_and_young_posts_are_pending
     assert ("60.0", str(2 / 6)) == (row["first_reply_minutes"], row["answered_60min_share"])
 
 
+async def test_a_median_has_the_interval_of_order_statistics_from_six_values_on(
+    figures: Figures,
+) -> None:
+    hours = [1, 2, 3, 4, 5, 7, 8, 9, 20]
+    posts = [
+        each
+        for nth, wait in enumerate(hours)
+        for each in (posted(f"post {nth}", hours=40), replied(f"post {nth}", hours=40 - wait))
+    ]
+    await figures.know(LAST, *posts)
+    bounds = []
+    for n in (5, 6, 9):
+        row = (await by_touchpoint(figures, as_of_position={"number": str(1 + 2 * n)}))[
+            "unspecified"
+        ]
+        bounds.append([row.get(f"first_reply_minutes{end}") for end in ("", "_lo", "_hi")])
+    # Thompson 1936: of 6 the extremes, 1 - 2 / 64; of 9 the second from either end, 1 - 2 x 10 / 512.
+    assert [
+        ["180.0", None, None],
+        ["210.0", "60.0", "420.0"],
+        ["300.0", "120.0", "540.0"],
+    ] == bounds
+
+
 async def test_a_corrected_reach_counts_from_the_correction_on(figures: Figures) -> None:
     right = posted("right", reach=99, hours=0, touchpoint="store.checkout")
     right.amends.event_id = "angry"

@@ -11,8 +11,10 @@ def at(day: int, hour: int = 8) -> str:
     return f"2026-07-{day:02}T{hour:02}:00:00Z"
 
 
-def visit(event_id: str, day: int, touchpoint: str = "store.checkout") -> events.Event:
-    given = {"event_id": event_id, "occurred_at": at(day), "touchpoint": touchpoint}
+def visit(
+    event_id: str, day: int, touchpoint: str = "store.checkout", *, hour: int = 8
+) -> events.Event:
+    given = {"event_id": event_id, "occurred_at": at(day, hour), "touchpoint": touchpoint}
     return event(interaction={}, **given)
 
 
@@ -66,18 +68,44 @@ async def test_a_request_counts_as_answered_once_and_answers_of_no_request_do_no
         answer("again", "request 1"),
         answer("of nothing", "request 9"),
         feedback(csat("5"), event_id="unasked", occurred_at=at(6)),
+        visit("last", 31),
     )
     [row] = await figures.rows(FIGURE)
     assert ("4", "1", "0.25") == (row["asked"], row["answered"], row["response_rate"])
     assert float(row["response_rate_lo"]) < 0.25 < float(row["response_rate_hi"])
     assert {"answer", "again"} == set(await figures.events(FIGURE)) - {
-        f"request {number}" for number in (1, 2, 3, 4)
+        *(f"request {number}" for number in (1, 2, 3, 4)),
+        "last",
     }
+
+
+async def test_a_request_is_pending_until_its_14_days_are_over_and_later_answers_are_none(
+    figures: Figures,
+) -> None:
+    late = {"signals": [csat("4")], "request_id": "request 1"}
+    await figures.know(
+        *(asked(f"request {number}", number) for number in (1, 10)),
+        event(feedback_received=late, event_id="late", occurred_at=at(15)),
+        answer("quick", "request 10"),
+        visit("last", 24, hour=8),
+    )
+
+    async def rate(before: str) -> tuple[str | None, ...]:
+        [row] = await figures.rows(FIGURE, occurred_before_time=before)
+        names = ("asked", "pending", "answered", "response_rate")
+        return tuple(row.get(name) for name in names)
+
+    # A moment before the 14 days of the first are over, after that, and when those of both are.
+    assert ("2", "2", "0", None) == await rate("2026-07-15T07:59:59Z")
+    assert ("2", "1", "0", "0.0") == await rate(at(16))
+    assert ("2", "0", "1", "0.5") == await rate(at(30))
+    assert "late" not in await figures.events(FIGURE)
 
 
 async def test_a_retracted_answer_leaves_its_request_open(figures: Figures) -> None:
     amends = {"source": "till", "event_id": "answer"}
     await figures.know(
+        visit("last", 31),
         asked("request", 1),
         answer("answer", "request"),
         event(retraction={}, amends=amends, event_id="retraction", occurred_at=at(6)),
@@ -87,7 +115,7 @@ async def test_a_retracted_answer_leaves_its_request_open(figures: Figures) -> N
         [row] = await figures.rows(FIGURE, as_of_position={"number": str(position)})
         return row["answered"]
 
-    assert ["0", "1", "0"] == [await answered(position) for position in (1, 2, 3)]
+    assert ["0", "1", "0"] == [await answered(position) for position in (2, 3, 4)]
 
 
 async def test_every_reason_not_to_ask_is_counted(figures: Figures) -> None:

@@ -80,7 +80,7 @@ async def test_a_month_of_service_is_720_hours_from_the_first_profile_or_interac
     assert [("a", "0"), ("b", "0"), ("b", "1"), ("c", "1"), ("unspecified", "0")] == [
         (row["cohort"], row["tenure_month"]) for row in rows
     ]
-    assert ["at 730"] == await figures.events("cohort", "cohort=b", "tenure_month=1")
+    assert ["joins", "at 730"] == await figures.events("cohort", "cohort=b", "tenure_month=1")
 
 
 async def test_of_few_members_or_few_customers_nothing_is_told(figures: Figures) -> None:

@@ -76,10 +76,28 @@ async def test_how_fewer_than_five_persons_fared_is_not_told(figures: Figures) -
     assert ("4", "5", "true") == tuple(
         rows["internal"][name] for name in ("customers", "interactions", "too_few")
     )
-    assert not {"ended", "done_share", "episodes", "fcr_no_repeat"} & rows["internal"].keys()
+    assert not {"ended", "done_share", "fcr_no_repeat"} & rows["internal"].keys()
     assert ("0", "1.0", "false") == tuple(
         rows["unspecified"][name] for name in ("customers", "done_share", "too_few")
     )
+
+
+async def test_each_score_is_told_by_how_many_it_is_of(figures: Figures) -> None:
+    await figures.know(
+        *(profile(each, "internal") for each in INSIDE),
+        *(helped(each) for each in INSIDE),
+        # Five answers of one customer.
+        *(
+            feedback(csat("1"), customer="i1", event_id=f"{nth}", occurred_at=at(4), touchpoint="x")
+            for nth in range(5)
+        ),
+        helped("", 28),
+    )
+    row = (await kinds(figures))["internal"]
+    assert ("5", "1.0", "1.0", "true") == tuple(
+        row[name] for name in ("customers", "done_share", "fcr_no_repeat", "too_few")
+    )
+    assert not {"csat_n", "csat_points", "bottom2_share"} & row.keys()
 
 
 async def test_a_colleague_under_another_reference_is_a_colleague(figures: Figures) -> None:

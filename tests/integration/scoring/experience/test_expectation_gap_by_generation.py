@@ -136,4 +136,4 @@ async def test_who_expects_on_the_web_and_answers_with_a_card_is_known_once_both
     ids = await figures.events(
         "expectation_gap_by_generation", "dimension=empathy", "generation=unspecified"
     )
-    assert ids == ["web expects empathy at 8", "card answers empathy at 12"]
+    assert ids == ["web expects empathy at 8", "card answers empathy at 12", "same"]

@@ -71,6 +71,20 @@ async def test_designs_are_told_apart_by_what_customers_say_and_get(figures: Fig
     }
 
 
+async def test_what_is_of_fewer_than_five_customers_is_not_told(figures: Figures) -> None:
+    staff = [f"s{each}" for each in range(5)]
+    visits = [serves(each, f"visit to {each}") for each in staff]
+    for each in visits:
+        each.customer = "ann"
+    said = [answers("2", f"visit to {each}") for each in staff]
+    for each in said:
+        each.customer = "ann"
+    await figures.know(*(works(each, "may decide") for each in staff), *visits, *said)
+    row = (await told(figures))["may decide"]
+    assert ("5", "5", "true") == (row["interactions"], row["csat_n"], row["too_few"])
+    assert not {"csat_points", "resolved_share"} & row.keys()
+
+
 async def test_an_answer_belongs_to_the_design_of_the_moment_that_it_is_about(
     figures: Figures,
 ) -> None:
@@ -96,7 +110,7 @@ async def test_an_answer_belongs_to_the_design_of_the_moment_that_it_is_about(
     assert {"csat_points", "csat_points_lo", "resolved_share"} & after["may decide"].keys() == set()
 
 
-async def test_the_events_behind_a_design_are_its_interactions_and_answers(
+async def test_the_events_behind_a_design_are_its_interactions_answers_and_profiles(
     figures: Figures,
 ) -> None:
     await figures.know(
@@ -106,7 +120,7 @@ async def test_the_events_behind_a_design_are_its_interactions_and_answers(
         serves("ben", "other"),
     )
     ids = await figures.events("job_design", "job_design=may decide")
-    assert ids == ["visit", "answer about visit"]
+    assert ids == ["ann is may decide", "visit", "answer about visit"]
 
 
 async def test_no_figure_and_no_table_tells_the_age_of_staff(scoring_pool: Pool) -> None:

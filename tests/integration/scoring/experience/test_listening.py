@@ -109,7 +109,8 @@ async def test_the_team_at_the_time_of_the_interaction_is_judged(figures: Figure
     await figures.know(*of_team("staff 1"), moved, call, answer)
     [row] = await figures.rows("listening")
     assert row["staff_group"] == "calls"
-    assert ["call", "answer"] == await figures.events("listening")
+    # And the profile that says so, which is not that of the move.
+    assert ["staff 1 in calls", "call", "answer"] == await figures.events("listening")
 
 
 async def test_a_correction_counts_from_its_position_on(figures: Figures) -> None:

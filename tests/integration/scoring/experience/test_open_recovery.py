@@ -112,6 +112,61 @@ async def test_where_there_is_a_case_the_case_says_whether_it_is_open(figures: F
         assert open_ == row["open"], position
 
 
+def by_hand(name: str, hour: float, **fields: str) -> RecoveryCase:
+    """People know of a failure, and not of its event."""
+    told = {"touchpoint": "store.checkout", "customer": "", "correlation_id": ""} | fields
+    return RecoveryCase.open(
+        stream_id("default", "recovery_case", name),
+        command("open", hour),
+        **{"case_id": name, "severity": "SEVERITY_MAJOR", "failure": None, "assignee": "", **told},
+    )
+
+
+async def test_a_case_that_names_no_failure_is_about_the_last_one_of_its_episode_or_customer(
+    figures: Figures,
+) -> None:
+    alone: dict[str, Any] = {"failure": {}, "customer": "ann"}
+    closed = by_hand("of b", 5, correlation_id="b")
+    closed.close(command("close", 6), result="", reason="duplicate")
+    await figures.know(
+        *(failed("a", 0), failed("b", 1), of("alone", 2, **alone), of("later", 60, **alone)),
+        *(by_hand("of a", 5, correlation_id="a"), closed, by_hand("of ann", 5, customer="ann")),
+        # About something else: another touchpoint, another customer, nobody.
+        by_hand("elsewhere", 5, customer="ann", touchpoint="web.checkout"),
+        by_hand("of ben", 5, customer="ben"),
+        by_hand("of nobody", 5),
+        today(60.5),
+    )
+    rows = {row["touchpoint"]: row["open"] for row in await figures.rows("open_recovery")}
+    # a, alone and later; ben's and nobody's. b is closed by its case.
+    assert {"store.checkout": "5", "web.checkout": "1"} == rows
+
+
+async def test_a_case_that_names_no_failure_is_about_none_of_long_ago(figures: Figures) -> None:
+    await figures.know(
+        of("long ago", 0, failure={}, customer="ann"),
+        of("ended", 1, recovery_closed={}, customer="ann"),
+        by_hand("now", 721, customer="ann"),
+        today(722),
+    )
+    [row] = await figures.rows("open_recovery")
+    assert ("1", "0", "0") == counts(row)
+    assert ["now"] == await figures.events("open_recovery")
+
+
+async def test_a_case_whose_only_remedy_was_retracted_is_not_remedied(figures: Figures) -> None:
+    case = case_of("by events", "failure a")
+    case.remedy(command("remedy", 2), remedy={"kind": "REMEDY_KIND_REDO"})
+    case.remedy(command("again", 3), remedy={"kind": "REMEDY_KIND_REDO"})
+    case.retract_remedy(command("none", 4), remedied_by="remedy")
+    case.retract_remedy(command("none either", 5), remedied_by="again")
+    await figures.know(failed("a", 0), case, today(200))
+    told = {2: "0", 3: "1", 4: "1", 5: "1", 6: "0"}
+    for position, remedied_ in told.items():
+        [row] = await figures.rows("open_recovery", as_of_position={"number": str(position)})
+        assert remedied_ == row["remedied"], position
+
+
 async def test_a_case_without_a_failure_such_as_of_a_low_score_is_open_too(
     figures: Figures,
 ) -> None:

@@ -1,4 +1,7 @@
-"""On the simulated quarter no figure lacks data, and each finds what is planted."""
+"""On the simulated quarter no figure lacks data, and each finds what is planted.
+
+The quarter is that of seed 1, as the demo's; of other seeds see services/scoring/README.md.
+"""
 
 import asyncio
 from collections.abc import Callable, Iterator

@@ -62,7 +62,7 @@ async def test_a_move_that_becomes_known_later_moves_the_answers_from_then_on(
     await figures.know(joins("s0", "checkout"), *served("s0", ["5"]), joins("s0", "advice"))
     assert ["advice"] == list(await by_team(figures))
     assert ["checkout"] == list(await by_team(figures, as_of_position={"number": "3"}))
-    assert ["s0 met 0", "s0 met 0 said"] == await figures.events(
+    assert ["s0 met 0", "s0 met 0 said", "s0 joins advice"] == await figures.events(
         "recognition_by_team", "staff_group=advice"
     )
 

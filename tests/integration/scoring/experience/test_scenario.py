@@ -12,7 +12,7 @@ from touchledger.v1 import events_pb2 as events
 FIGURE = "scenario"
 MILLION = {"amount": "1000000", "currency": "EUR"}
 # What a scenario is in, and what is reckoned from it.
-OF_SCENARIOS = {"fact_scenario", "scenario", "customer_value"}
+OF_SCENARIOS = {"fact_scenario", "scenario", "premium_scenario", "customer_value"}
 # How far the tables are, and which events there are.
 OF_EVENTS = {"freshness", "event"}
 
@@ -66,13 +66,28 @@ async def test_without_a_revenue_that_of_the_last_365_days_counts_in_each_curren
         paid("-10", "refund"),
         paid("7", "abroad", currency="CHF"),
         paid("0.01", "last", when="2026-07-30"),
+        paid("0", "free"),
         assumed("loss", "10"),
     )
     abroad, home = await figures.rows(FIGURE)
-    assert ("7", "-0.7", "0.7", "1.4") == money(abroad)
+    assert ("CHF", "true", "10") == (abroad["currency"], abroad["too_few"], abroad["loss_percent"])
+    # What one customer paid is nobody's business.
+    assert (None, None, None, None) == money(abroad)
+    assert ("-15.001", "15.001", "30.002") == money(home)[1:]
     assert ("150.01", "true") == (home["revenue_year"], home["observed"])
     found = await figures.events(FIGURE, "currency=EUR")
-    assert ["first", "sale", "refund", "last", "loss 8"] == found
+    assert ["first", "sale", "refund", "last", "free", "loss 8"] == found
+
+
+async def test_five_payments_of_one_customer_are_not_told(figures: Figures) -> None:
+    def of_ann(nth: int) -> events.Event:
+        made = paid("10", f"sale {nth}")
+        made.customer = "ann"
+        return made
+
+    await figures.know(*map(of_ann, range(5)), assumed("loss", "10"))
+    [row] = await figures.rows(FIGURE)
+    assert ("true", (None, None, None, None)) == (row["too_few"], money(row))
 
 
 async def test_nothing_paid_is_no_revenue_and_the_last_of_a_name_counts(figures: Figures) -> None:

@@ -32,6 +32,9 @@ async def test_the_difference_has_the_interval_of_newcombe(figures: Figures) -> 
         )
     )
     assert ("800.0", "600.0") == (row["remarked_per_1000"], row["baseline_remarked_per_1000"])
+    bounds = [f"{of}remarked_per_1000_{end}" for of in ("", "baseline_") for end in ("lo", "hi")]
+    # Wilson 56 of 70 and 48 of 80.
+    assert pytest.approx([691.8, 877.0, 490.5, 700.4], abs=0.05) == [float(row[n]) for n in bounds]
     assert pytest.approx(200) == float(row["difference_per_1000"])
     assert pytest.approx(52.4, abs=0.05) == float(row["difference_per_1000_lo"])
     assert pytest.approx(333.9, abs=0.05) == float(row["difference_per_1000_hi"])

@@ -98,7 +98,7 @@ async def test_a_leak_is_seen_across_sources_and_references_of_one_person(
     assert await leaks(3) == ["0"]
     assert await leaks(4) == ["1"]
     ids = await figures.events("self_service", "touchpoint=web.checkout")
-    assert ids == ["visitor helps himself", "caller calls"]
+    assert ids == ["visitor helps himself", "caller calls", "same"]
 
 
 async def test_a_use_is_pending_until_its_24_hours_are_over_even_if_it_has_leaked(

@@ -116,6 +116,20 @@ async def test_it_refuses_where_a_mean_is_of_four_members_or_answers(figures: Fi
     assert "false" == (await row(figures))["too_few"]
 
 
+async def test_it_refuses_where_a_mean_is_of_answers_of_fewer_than_five_customers(
+    figures: Figures,
+) -> None:
+    known = [*profiles(*TRAINED, *CONTROLS), *trained(*TRAINED), *answers(TRAINED, "3", "4")]
+    of_one = answers(CONTROLS, "3", "3")
+    for each in of_one:
+        if each.event_id.startswith(("c3 100", "c4 100")):
+            each.customer = "ann"
+    await figures.know(*known, *of_one, LATER)
+    found = await row(figures)
+    assert ("5", "true") == (found["controls_post_n"], found["too_few"])
+    assert "did_estimate" not in found
+
+
 async def test_a_training_whose_30_days_are_not_over_is_pending(figures: Figures) -> None:
     known = [*profiles(*TRAINED, *CONTROLS), *trained(*TRAINED), *trained("c0", hours=3)]
     known += answers(TRAINED, "3", "4")
@@ -142,7 +156,7 @@ async def test_an_answer_counts_when_its_interaction_was_within_30_days(figures:
     )
     found = await row(figures)
     assert ("2", "1") == (found["trained_pre_n"], found["trained_post_n"])
-    assert {"t0 trained", "t0 -720", "t0 -720 said", "t0 -0.01", "t0 -0.01 said"} | {
+    assert {"t0 joins", "t0 trained", "t0 -720", "t0 -720 said", "t0 -0.01", "t0 -0.01 said"} | {
         "t0 0",
         "t0 0 said",
     } == set(await figures.events("training", "course=listening"))

@@ -77,4 +77,5 @@ async def test_advice_to_a_web_visitor_helps_the_holder_of_the_card_once_both_ar
     )
     assert (await told(figures, as_of_position={"number": "2"}))["true"]["follow_ups"] == "0"
     assert (await told(figures))["true"]["follow_ups"] == "1"
-    assert await figures.events("usage", "advised=true") == ["web is advised", "card is asked"]
+    behind = ["web is advised", "card is asked", "same"]
+    assert behind == await figures.events("usage", "advised=true")

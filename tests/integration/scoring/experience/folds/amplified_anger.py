@@ -5,6 +5,7 @@ from math import log10
 from statistics import median
 from typing import Any
 
+from tests.integration.scoring.experience.folds.points import median_bounds
 from tests.integration.scoring.experience.folds.public_post_trace import Post, posts_of
 from tests.support.told import Told
 
@@ -33,6 +34,7 @@ def told(touchpoint: str, posts: list[Post]) -> dict[str, Any]:
     worst = max(loud, key=lambda position: (loud[position], -position), default=None)
     old = [post for post in posts if post.age >= timedelta(minutes=SOON_MINUTES)]
     minutes = [post.reply_minutes for post in old if post.reply_minutes is not None]
+    lo, hi = median_bounds(minutes)
     soon = sum(each <= SOON_MINUTES for each in minutes)
     return {
         "touchpoint": touchpoint,
@@ -48,6 +50,8 @@ def told(touchpoint: str, posts: list[Post]) -> dict[str, Any]:
         "angry_reach": sum(loud.values()) if read else None,
         "worst_position": worst if worst is not None and loud[worst] > 0 else None,
         "first_reply_minutes": median(minutes) if minutes else None,
+        "first_reply_minutes_lo": lo,
+        "first_reply_minutes_hi": hi,
         "answered_60min": soon,
         "answered_60min_share": soon / len(old) if old else None,
         "unanswered": len(old) - len(minutes),

@@ -1,4 +1,4 @@
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -29,14 +29,16 @@ def fold(events: Sequence[Told], horizon: datetime) -> list[dict[str, Any]]:
 
     counts = Counter[tuple[str, str]]()
     who: dict[str, set[str]] = {name: set() for name in KINDS}
+    # Of what each score is, by whom; what nobody known did is by one of its own.
+    by: dict[tuple[str, str], list[str]] = defaultdict(list)
     answers = dict[str, list[Decimal]]()
     touches = touches_of(events)
     for touch in touches:
         name = kind(touch)
         who.setdefault(name, set()).add(touch.person)
         counts[name, "interactions"] += 1
-        counts[name, "nobody"] += not touch.person
-        counts[name, "ended"] += touch.told.body.outcome != pb.OUTCOME_UNSPECIFIED
+        if touch.told.body.outcome != pb.OUTCOME_UNSPECIFIED:
+            by[name, "ended"].append(touch.person)
         counts[name, "done"] += touch.told.body.outcome in (
             pb.OUTCOME_COMPLETED,
             pb.OUTCOME_RESOLVED,
@@ -45,33 +47,37 @@ def fold(events: Sequence[Told], horizon: datetime) -> list[dict[str, Any]]:
         if answer.metric == "csat":
             name = kind(answer)
             who.setdefault(name, set()).add(answer.person)
-            counts[name, "nobody"] += not answer.person
+            by[name, "csat_n"].append(answer.person)
             answers.setdefault(name, []).append(answer.points)
     for first, repeated in episodes(touches):
         if first.told.occurred_at + WEEK <= horizon:
-            counts[kind(first), "episodes"] += 1
+            by[kind(first), "episodes"].append(first.person)
             counts[kind(first), "unrepeated"] += not repeated
     rows = []
     for name, persons in who.items():
         customers, points = len(persons - {""}), answers.get(name, [])
-        told = customers + counts[name, "nobody"] >= 5
-        ended, done, served = (counts[name, each] for each in ("ended", "done", "episodes"))
+        few = {
+            each
+            for each in ("ended", "csat_n", "episodes")
+            if 0 < len(set(by[name, each]) - {""}) + by[name, each].count("") < 5
+        }
+        ended, served = len(by[name, "ended"]), len(by[name, "episodes"])
         values = {
-            "ended": ended,
-            "csat_n": len(points),
-            "episodes": served,
-            "csat_points": mean(points),
-            "bottom2_share": share(sum(each <= 25 for each in points), len(points)),
-            "done_share": share(done, ended),
-            "fcr_no_repeat": share(counts[name, "unrepeated"], served),
+            "ended": (ended, "ended"),
+            "csat_n": (len(points), "csat_n"),
+            "episodes": (served, "episodes"),
+            "csat_points": (mean(points), "csat_n"),
+            "bottom2_share": (share(sum(each <= 25 for each in points), len(points)), "csat_n"),
+            "done_share": (share(counts[name, "done"], ended), "ended"),
+            "fcr_no_repeat": (share(counts[name, "unrepeated"], served), "episodes"),
         }
         rows.append(
             {
                 "kind": name,
                 "customers": customers,
                 "interactions": counts[name, "interactions"],
-                **(values if told else dict.fromkeys(values)),
-                "too_few": not told,
+                **{each: None if of in few else told for each, (told, of) in values.items()},
+                "too_few": bool(few),
             }
         )
     return rows

@@ -36,6 +36,9 @@ def fold(events: Sequence[Told], horizon: datetime) -> list[dict[str, Any]]:
     members = defaultdict[str, set[tuple[str, str]]](set)
     answered = defaultdict[str, set[tuple[str, str]]](set)
     ended = defaultdict[str, set[tuple[str, str]]](set)
+    # Of answers and of outcomes; those of nobody known are each of one of its own.
+    answering = defaultdict[str, set[str]](set)
+    helped = defaultdict[str, set[str]](set)
     outcomes = defaultdict[str, list[int]](list)
     points = defaultdict[str, list[Fraction]](list)
     for each in history:
@@ -44,6 +47,7 @@ def fold(events: Sequence[Told], horizon: datetime) -> list[dict[str, Any]]:
             outcomes[design_of(each)].append(each.body.outcome)
             if each.body.outcome != pb.OUTCOME_UNSPECIFIED:
                 ended[design_of(each)].add((each.source, each.envelope.staff))
+                helped[design_of(each)].add(profiles.person(each) or f"nobody {each.position}")
     met = meetings(history, profiles)
     for answer in csat_answers(events, profiles):
         meeting = met.get(answer.about.position)
@@ -52,15 +56,17 @@ def fold(events: Sequence[Told], horizon: datetime) -> list[dict[str, Any]]:
             members[design_of(served)].add((served.source, served.envelope.staff))
             points[design_of(served)].append(answer.points)
             answered[design_of(served)].add((served.source, served.envelope.staff))
+            answering[design_of(served)].add(answer.person or f"nobody {answer.about.position}")
     rows = []
     for design, staff in members.items():
         known = [each for each in outcomes[design] if each != pb.OUTCOME_UNSPECIFIED]
-        csat_told, outcome_told = len(answered[design]) >= K, len(ended[design]) >= K
+        csat_told = min(len(answered[design]), len(answering[design])) >= K
+        outcome_told = min(len(ended[design]), len(helped[design])) >= K
         rows.append(
             {
                 "job_design": design,
                 "staff": len(staff),
-                "too_few": 0 < len(answered[design]) < K or 0 < len(ended[design]) < K,
+                "too_few": bool((points[design] and not csat_told) or (known and not outcome_told)),
                 "interactions": len(outcomes[design]),
                 "csat_n": len(points[design]),
                 "csat_points": mean(points[design]) if csat_told else None,

@@ -1,6 +1,7 @@
 """Answers on any scale as points of 0 to 100, where 100 is good, to six decimals."""
 
 from decimal import ROUND_HALF_UP, Decimal
+from math import comb
 
 from touchledger.v1 import events_pb2 as pb
 
@@ -25,6 +26,14 @@ def same_question(one: pb.Signal, other: pb.Signal) -> bool:
 
 def share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
+
+
+def median_bounds(values: list[float]) -> tuple[float, float] | tuple[None, None]:
+    """The largest j-th value from below and above that chance leaves the median outside of in 5 % at most."""
+    ordered, n = sorted(values), len(values)
+    below = [sum(comb(n, i) for i in range(j)) for j in range(n // 2 + 1)]
+    j = max(j for j, ways in enumerate(below) if 40 * ways <= 2**n)
+    return (ordered[j - 1], ordered[n - j]) if j else (None, None)
 
 
 def mean(values: list[Decimal]) -> float | None:

@@ -5,6 +5,7 @@ from decimal import Decimal
 from statistics import median
 from typing import Any
 
+from tests.integration.scoring.experience.folds.points import median_bounds
 from tests.support.journeys import answers_of, mean, share, touches_of
 from tests.support.people import people_of
 from tests.support.told import Told
@@ -132,11 +133,15 @@ class _Row:
         praised = [each for each in self.praised if not each[1]]
         bought = [each for each in self.bought if not each[1]]
         pairs = self.pairs if pairs_told else []
+        hours = [hours for _, hours in self.closed] if closed_told else []
+        lo, hi = median_bounds(hours)
         return {
             "recovery_level": self.level,
             "failures": self.failures,
             "closed": len(self.closed),
-            "hours_to_close": median(hours for _, hours in self.closed) if closed_told else None,
+            "hours_to_close": median(hours) if hours else None,
+            "hours_to_close_lo": lo,
+            "hours_to_close_hi": hi,
             "answered_twice": len(self.pairs),
             "pre_csat": mean([before for _, before, _ in pairs]),
             "post_csat": mean([after for _, _, after in pairs]),

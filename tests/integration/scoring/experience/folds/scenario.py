@@ -4,39 +4,56 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from tests.support.people import people_of
 from tests.support.told import Told
 
 YEAR = timedelta(days=365)
 
 
 def fold(events: Sequence[Told], horizon: datetime) -> list[dict[str, Any]]:
-    observed = defaultdict[str | None, Decimal](Decimal)
-    for each in paid_in_year(events, horizon):
-        observed[each.body.amount.currency] += Decimal(each.body.amount.amount)
     rows = []
-    for said in last_scenarios(events):
-        assumed = said.HasField("revenue")
-        revenues: dict[str | None, Decimal] = dict(observed)
-        if assumed:
-            revenues = {said.revenue.currency: Decimal(said.revenue.amount)}
+    for said, currency, revenue, few in revenues(events, horizon):
         loss = Decimal(said.loss_percent)
         gained = Decimal(said.competitor_percent or "100")
-        for currency, revenue in revenues.items():
-            lost = revenue * loss / 100
-            rows.append(
-                {
-                    "scenario": said.name,
-                    "currency": currency,
-                    "observed": not assumed,
-                    "revenue_year": revenue,
-                    "loss_percent": loss,
-                    "competitor_percent": gained,
-                    "revenue_lost": -lost,
-                    "competitor_gain": lost * gained / 100,
-                    "net_gap": lost + lost * gained / 100,
-                }
-            )
+        lost = revenue * loss / 100
+        money = {
+            "revenue_year": revenue,
+            "revenue_lost": -lost,
+            "competitor_gain": lost * gained / 100,
+            "net_gap": lost + lost * gained / 100,
+        }
+        rows.append(
+            {
+                "scenario": said.name,
+                "currency": currency,
+                "observed": not said.HasField("revenue"),
+                "loss_percent": loss,
+                "competitor_percent": gained,
+                "too_few": few,
+                **(dict.fromkeys(money) if few else money),
+            }
+        )
     return rows
+
+
+def revenues(
+    events: Sequence[Told], horizon: datetime
+) -> list[tuple[Any, str | None, Decimal, bool]]:
+    """Of each scenario and currency the revenue, and whether it is observed of fewer than five payers."""
+    person = people_of(events)
+    observed = defaultdict[str, Decimal](Decimal)
+    payers = defaultdict[str, set[str]](set)
+    for each in paid_in_year(events, horizon):
+        currency, who = each.body.amount.currency, each.envelope.customer
+        observed[currency] += Decimal(each.body.amount.amount)
+        payers[currency].add(person(who) if who else f"nobody {each.position}")
+    found = list[tuple[Any, str | None, Decimal, bool]]()
+    for said in last_scenarios(events):
+        if said.HasField("revenue"):
+            found.append((said, said.revenue.currency, Decimal(said.revenue.amount), False))
+        else:
+            found += [(said, name, paid, len(payers[name]) < 5) for name, paid in observed.items()]
+    return found
 
 
 def last_scenarios(events: Sequence[Told]) -> list[Any]:

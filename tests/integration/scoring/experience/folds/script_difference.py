@@ -37,8 +37,12 @@ def told(
     row: dict[str, Any] = {
         "remarked": k,
         "remarked_per_1000": 1000 * share,
+        "remarked_per_1000_lo": 1000 * lo,
+        "remarked_per_1000_hi": 1000 * hi,
         "baseline_remarked": k2,
         "baseline_remarked_per_1000": 1000 * share2,
+        "baseline_remarked_per_1000_lo": 1000 * lo2,
+        "baseline_remarked_per_1000_hi": 1000 * hi2,
         "difference_per_1000": 1000 * difference,
         "difference_per_1000_lo": 1000 * lower,
         "difference_per_1000_hi": 1000 * upper,

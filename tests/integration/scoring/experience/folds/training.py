@@ -11,6 +11,8 @@ from touchledger.v1 import events_pb2 as pb
 AROUND = timedelta(hours=720)
 FEW = 5
 Member = tuple[str, str]
+# Who served, how it was, and whose answer it is.
+Answer = tuple[Member, Decimal, str]
 
 
 def fold(events: Sequence[Told], horizon: datetime) -> list[dict[str, Any]]:
@@ -60,27 +62,33 @@ def team_at(jobs: Sequence[tuple[datetime, Any]], at: datetime) -> str:
 
 def answers(
     events: Sequence[Told], side: str, moments: dict[Member, datetime]
-) -> dict[str, list[tuple[Member, Decimal]]]:
-    pre, post = list[tuple[Member, Decimal]](), list[tuple[Member, Decimal]]()
+) -> dict[str, list[Answer]]:
+    pre, post = list[Answer](), list[Answer]()
     for taken in taken_of(events):
         who = member(taken.served)
         if who in moments:
             apart = taken.service.occurred_at - moments[who]
             if -AROUND <= apart < AROUND:
-                (pre if apart < timedelta() else post).append((who, taken.points))
+                (pre if apart < timedelta() else post).append((who, taken.points, taken.person))
     return {f"{side}_pre": pre, f"{side}_post": post}
 
 
-def compared(cells: dict[str, list[tuple[Member, Decimal]]]) -> dict[str, Any]:
-    told = all(len(cell) >= FEW and len({who for who, _ in cell}) >= FEW for cell in cells.values())
+def compared(cells: dict[str, list[Answer]]) -> dict[str, Any]:
+    told = all(
+        len({who for who, *_ in cell}) >= FEW
+        and len({person for *_, person in cell if person}) >= FEW
+        for cell in cells.values()
+    )
     row: dict[str, Any] = {f"{name}_n": len(cell) for name, cell in cells.items()}
     row |= dict.fromkeys((*cells, "did_estimate", "did_estimate_lo", "did_estimate_hi")) | {
         "too_few": not told
     }
     if told:
-        means = {name: float(sum(p for _, p in cell) / len(cell)) for name, cell in cells.items()}
+        means = {
+            name: float(sum(p for _, p, _ in cell) / len(cell)) for name, cell in cells.items()
+        }
         variance = sum(
-            sum((float(p) - means[name]) ** 2 for _, p in cell) / (len(cell) - 1) / len(cell)
+            sum((float(p) - means[name]) ** 2 for _, p, _ in cell) / (len(cell) - 1) / len(cell)
             for name, cell in cells.items()
         )
         did = means["trained_post"] - means["trained_pre"]
