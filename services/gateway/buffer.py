@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from uuid import uuid4
 
+import structlog
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.chassis import telemetry
@@ -28,12 +29,14 @@ from services.chassis.buffer import (
     refused_durability,
     subject_of,
 )
-from services.chassis.errors import Exhausted, ServiceError, Unavailable
+from services.chassis.errors import Exhausted, ServiceError, Unavailable, place_of
 from services.chassis.wire import with_length
 from services.gateway.checks import Good
 from services.gateway.encoding import Shared, append_request
 from services.gateway.keyring import Keyring
 from touchledger.v1 import ingest_pb2
+
+log = structlog.get_logger()
 
 # How often the stream is looked at: whether it is there, and still what an ack is worth something of.
 LOOK_EVERY_SECONDS = 1.0
@@ -43,6 +46,8 @@ LOOK_SECONDS_MAX = 5.0
 # sent again under its id until then; its publisher is told to repeat after it.
 ACK_SECONDS_MAX = 1.5
 QUEUE_SECONDS_MAX = 5.0
+# With what waits before it in the same partition. A publisher is better told to repeat than kept waiting.
+RESULT_SECONDS_MAX = 10.0
 # Between two attempts where nobody keeps the stream at the moment.
 NOBODY_SECONDS = 0.1
 # Of events that wait for their message to be sent, or for its ack: at 1 ms an ack, some thousand messages.
@@ -100,9 +105,8 @@ class Parcel:
         results = [QUEUED] * self.events
         refused = list[ServiceError]()
         for indexes, request in self.parts:
-            try:
-                await request.done
-            except ServiceError as error:
+            error = await _refusal_of(request)
+            if error is not None:
                 refused.append(error)
                 retry = ingest_pb2.PublishResult(
                     disposition=ingest_pb2.DISPOSITION_RETRY, problem=error.problem
@@ -112,6 +116,17 @@ class Parcel:
         if len(refused) == len(self.parts):
             raise refused[0]
         return results
+
+
+async def _refusal_of(request: _Request) -> ServiceError | None:
+    try:
+        async with asyncio.timeout(RESULT_SECONDS_MAX):
+            await request.done
+    except TimeoutError:
+        return Unavailable("a buffer that keeps up; it may have been queued")
+    except ServiceError as error:
+        return error
+    return None
 
 
 class Buffer:
@@ -255,15 +270,18 @@ class Buffer:
         try:
             while lane.waiting:
                 message = _next_message(lane.waiting)
+                if not message:
+                    continue
                 try:
                     await self._publish(subject, message)
-                except ServiceError as error:
+                except Exception as error:
                     # What waits behind it must not come before it. It would meet the same, too.
                     message += lane.waiting
                     lane.waiting.clear()
+                    told = _told(error)
                     for each in message:
                         if not each.done.done():
-                            each.done.set_exception(error)
+                            each.done.set_exception(told)
                     continue
                 acked.add(sum(each.events for each in message))
                 for each in message:
@@ -310,6 +328,14 @@ class Buffer:
             raise Unavailable(f"an ack of the stream {STREAM}", got=f"of {stream} at {sequence}")
 
 
+def _told(error: Exception) -> ServiceError:
+    if isinstance(error, ServiceError):
+        return error
+    # Whatever it is, nobody is left without an answer.
+    log.error("unexpected", method="queue", error=type(error).__name__, where=place_of(error))
+    return Unavailable("a buffer that takes batches")
+
+
 def _refusal(code: int, description: str) -> ServiceError:
     if code == STORE_FAILED and "per subject" in description:
         return Exhausted(
@@ -331,9 +357,13 @@ def _refusal(code: int, description: str) -> ServiceError:
 
 
 def _next_message(waiting: deque[_Request]) -> list[_Request]:
-    """One at least."""
+    """Empty where nobody waits any more."""
     message, size, events = list[_Request](), 0, 0
     while waiting and len(message) < MESSAGE_REQUESTS_MAX:
+        if waiting[0].done.done():
+            # Its caller has gone.
+            waiting.popleft()
+            continue
         size += len(waiting[0].encoded)
         events += waiting[0].events
         if message and (size > MESSAGE_BYTES or events > MESSAGE_EVENTS_MAX):

@@ -140,8 +140,9 @@ class Recorder:
             await self._stream.keep()
             surplus = await self._partitions.turn()
             await self._sweep()
-        except (ServiceError, ApiError, *DATABASE_AWAY) as error:
-            log.warning("recorder waits", error=type(error).__name__)
+        # Whatever it is, such as a database that is a standby now, it is no reason to stop appending.
+        except Exception as error:
+            log.warning("recorder waits", error=type(error).__name__, where=place_of(error))
             return
         # What such a task has in hand, whoever has its partition next records again.
         for partition in [*self._tasks]:
@@ -171,7 +172,7 @@ class Recorder:
         try:
             async with asyncio.timeout(LEAVE_SECONDS_MAX):
                 await self._partitions.leave()
-        except DATABASE_AWAY as error:
+        except Exception as error:
             log.info("partitions expire", error=type(error).__name__)
 
     async def _hint(self, message: Msg) -> None:

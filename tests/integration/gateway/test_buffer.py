@@ -1,6 +1,7 @@
 """With a buffer, good events are answered QUEUED once the stream has them, and recorders record them."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -370,6 +371,34 @@ async def test_what_the_journal_refuses_is_quarantined(
     kept = await quarantine.get("acme", bad.result.quarantine_id)
     assert (kept.entry.source, kept.entry.event_id, kept.entry.format) == ("till", "bad", "entry")
     assert AppendRequest.FromString(kept.content).entries[0].event_id == "bad"
+
+
+async def test_what_was_refused_once_can_be_replayed_as_it_is(
+    served: Gateway, journal_pool: Pool
+) -> None:
+    entry = AppendEntry(event_id="mended", topic="t", event=b"", content_digest=bytes(32))
+    request = AppendRequest(tenant="acme", source="till", entries=[entry])
+    result = await served.upstream.append_as_it_is(request.SerializeToString())
+    assert (result.disposition, result.position.number) == (RECORDED, 1)
+
+
+async def test_a_buffer_that_hangs_keeps_nobody_waiting(
+    served: Gateway,
+    key: Key,
+    nats: NatsServer,
+    buffer: Buffer,
+    journal_pool: Pool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(buffer_module, "RESULT_SECONDS_MAX", 0.3)
+    await make_stream(journal_pool, nats, buffer)
+    nats.signal(signal.SIGSTOP)
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await publish(served, key, "one")
+    nats.signal(signal.SIGCONT)
+    status, problem, repeat_after = told(refused.value)
+    assert (status, problem.retryable) == (grpc.StatusCode.UNAVAILABLE, True)
+    assert repeat_after
 
 
 async def test_gateways_go_on_when_the_servers_come_back_empty(

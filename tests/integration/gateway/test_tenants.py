@@ -23,6 +23,7 @@ from tests.support.gateway_keys import bearer, key_of
 from tests.support.stack import Stack, running_stack
 from touchledger.v1 import (
     alerts_pb2,
+    buffer_pb2,
     experience_pb2,
     ingest_pb2,
     keys_pb2,
@@ -82,6 +83,11 @@ REQUESTS: dict[str, Callable[[Ids], Message]] = {
     "IngestService/PublishStream": lambda ids: ingest_pb2.PublishStreamRequest(
         sequence=1, events=[published(ids)]
     ),
+    "IngestService/GetOutcomes": lambda ids: ingest_pb2.GetOutcomesRequest(
+        event_ids=[ids.event_id]
+    ),
+    "BufferService/GetBuffer": lambda ids: buffer_pb2.GetBufferRequest(),
+    "BufferService/ReconcileBuffer": lambda ids: buffer_pb2.ReconcileBufferRequest(),
     "ScoringService/GetScores": lambda ids: scoring_pb2.GetScoresRequest(
         touchpoint_glob=ids.touchpoint
     ),

@@ -33,6 +33,7 @@ JOB_CONNECTIONS = 1
 # For people, the operator, the exporter and what PostgreSQL reserves.
 SPARE_CONNECTIONS = 13
 STABILIZATION_SECONDS_MIN = 300
+NATS_SERVICE = "nats-headless"
 NATS_STOP_SLACK_SECONDS = 10
 GIB = 1024**3
 
@@ -304,6 +305,24 @@ def nats_syncs_before_it_acknowledges(manifests: Manifests) -> Iterator[str]:
         yield "StatefulSet nats: ends without a word to its clients"
 
 
+def both_sides_of_the_buffer_are_told_of_it(manifests: Manifests) -> Iterator[str]:
+    """With NATS gateways queue and touchpoint services record, on all servers, within their store."""
+    servers = manifests.named("StatefulSet", "nats")
+    if servers is None:
+        return
+    for service in ("gateway", "touchpoint"):
+        told, prefix = manifests.configured(service), f"TOUCHLEDGER_{service.upper()}_BUFFER"
+        if told.get(prefix) != f"tls://{NATS_SERVICE}:4222":
+            yield f"{service}: {prefix}={told.get(prefix)}, want tls://{NATS_SERVICE}:4222"
+        if told.get(f"{prefix}_REPLICAS") != str(min(3, servers["spec"]["replicas"])):
+            yield f"{service}: {prefix}_REPLICAS={told.get(f'{prefix}_REPLICAS')}, want 3"
+    (config,) = (each for each in manifests.of("ConfigMap") if name(each).startswith("nats-config"))
+    found = re.search(r"max_file_store: (\d+)GiB", config["data"]["nats.conf"])
+    stream = manifests.configured("touchpoint").get("TOUCHLEDGER_TOUCHPOINT_BUFFER_BYTES_MAX", "0")
+    if found is None or not 0 < int(stream) < int(found[1]) * GIB:
+        yield f"touchpoint: a stream of {stream} bytes, want it within max_file_store of nats.conf"
+
+
 RULES = (
     scaled_deployments_say_no_number,
     the_database_has_connections_for_all,
@@ -313,4 +332,5 @@ RULES = (
     routes_lead_to_the_gateway,
     every_service_is_scraped,
     nats_syncs_before_it_acknowledges,
+    both_sides_of_the_buffer_are_told_of_it,
 )

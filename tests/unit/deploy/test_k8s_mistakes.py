@@ -569,6 +569,24 @@ MISTAKES: tuple[Planted, ...] = (
         lambda m: spec(m, "StatefulSet", "nats").pop("persistentVolumeClaimRetentionPolicy"),
         "StatefulSet nats: its volumes go with it",
     ),
+    (
+        "a gateway that queues where nobody records",
+        platform_rules.both_sides_of_the_buffer_are_told_of_it,
+        lambda m: m.configured("touchpoint").pop("TOUCHLEDGER_TOUCHPOINT_BUFFER"),
+        "touchpoint: TOUCHLEDGER_TOUCHPOINT_BUFFER=None, want tls://nats-headless:4222",
+    ),
+    (
+        "a gateway that answers QUEUED for one server's word",
+        platform_rules.both_sides_of_the_buffer_are_told_of_it,
+        lambda m: m.configured("gateway").pop("TOUCHLEDGER_GATEWAY_BUFFER_REPLICAS"),
+        "gateway: TOUCHLEDGER_GATEWAY_BUFFER_REPLICAS=None, want 3",
+    ),
+    (
+        "a stream that is larger than its servers",
+        platform_rules.both_sides_of_the_buffer_are_told_of_it,
+        lambda m: edit_nats(m, "max_file_store: 45GiB", "max_file_store: 4GiB"),
+        "touchpoint: a stream of 42949672960 bytes",
+    ),
 )
 
 
