@@ -15,7 +15,7 @@ ARGS ?=
 # The last commit of the release before this one, for make test/upgrade. A release sets it anew.
 PREVIOUS := 3b92625
 
-.PHONY: help demo run test test/bench test/bi test/image test/operations test/upgrade image stories torture drill overload verify lint types protos lock clean
+.PHONY: help demo run test test/bench test/bi test/cluster test/image test/operations test/upgrade image stories torture drill overload verify lint types protos lock clean
 
 help:  ## What there is
 	@awk -F ':.*## ' '/^[a-z].*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ stories: $(VENV)/dev  ## Give the journal, the scores and the HTTP API more rand
 
 torture: $(VENV)/dev  ## Kill PostgreSQL and services under load, check what was acked: ARGS="--kills 500 --seed 7"
 	$(BIN)/python -m tests.torture $(ARGS)
+
+test/cluster: $(VENV)/dev  ## Kill each part of `touchledger up --cluster` under load, check what was acked: TOUCHLEDGER_TEST_SEED=7
+	$(BIN)/python -m tests.cluster $(ARGS)
 
 drill: $(VENV)/dev  ## Back up, kill and lose a system, restore it to a moment, time it: ARGS="--events 1000000"
 	$(BIN)/python -m pytest tests/drill

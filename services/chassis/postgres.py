@@ -2,9 +2,13 @@
 
 import asyncio
 import os
+import socket
+import sys
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import structlog
@@ -28,6 +32,9 @@ log = structlog.get_logger()
 # PostgreSQL 18 is the first with keys declared NOT ENFORCED, which the star schema is built on.
 VERSION_MIN = 180000
 CONNECT_TIMEOUT_SECONDS = 5.0
+# How long what was sent to a server may stay without its system's word that it came; asked for when idle.
+SILENCE_SECONDS_MAX = 5
+KEEPALIVE_SECONDS = 2
 # One statement of a service takes milliseconds; one that takes this long hangs.
 COMMAND_TIMEOUT_SECONDS = 30.0
 # What a process that stops gives its connections; those of a database that does not answer are cut then.
@@ -36,6 +43,13 @@ CLOSE_SECONDS_MAX = 2.0
 STATEMENT_BYTES_MAX = 256 * 1024
 # With any of these off, a commit is not durable and RECORDED would be a lie.
 DURABILITY = ("fsync", "full_page_writes", "synchronous_commit")
+# A commit whose wait for the synchronous standby is cut off, by a timeout or a crash, is there for all to
+# read and may be on one disk alone: the next promotion would lose it. This commits after it, and so returns
+# once the standby has both. It asks nobody where no standby is wanted.
+CONFIRM = """
+SELECT CASE WHEN current_setting('synchronous_standby_names') <> ''
+            THEN pg_logical_emit_message(true, 'touchledger', '') END
+"""
 
 
 class Unsuitable(SystemExit):
@@ -60,7 +74,7 @@ async def open_pool(
                 url,
                 min_size=1,
                 max_size=size_max,
-                timeout=CONNECT_TIMEOUT_SECONDS,
+                connect=_Hosts(url).connect,
                 command_timeout=COMMAND_TIMEOUT_SECONDS,
                 max_cacheable_statement_size=STATEMENT_BYTES_MAX,
                 # What measures statements is in nobody's way where nobody is told.
@@ -109,6 +123,56 @@ async def open_pool(
             log.warning("connections to the database are cut", seconds=CLOSE_SECONDS_MAX)
 
 
+class _Hosts:
+    """The servers of a URL such as postgresql://USER@HOST,HOST/DATABASE?target_session_attrs=primary.
+
+    Each has a deadline of its own: with one for all of them, as asyncpg has it, a server that is there and
+    does not answer would hide the one behind it, which was promoted meanwhile.
+    """
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        user, at, hosts = parts.netloc.rpartition("@")
+        self._urls = deque(
+            urlunsplit(parts._replace(netloc=f"{user}{at}{host}")) for host in hosts.split(",")
+        )
+
+    async def connect(
+        self, dsn: str | None = None, **options: Any
+    ) -> "asyncpg.Connection[asyncpg.Record]":
+        for left in reversed(range(len(self._urls))):
+            try:
+                connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
+                    self._urls[0], timeout=CONNECT_TIMEOUT_SECONDS / len(self._urls), **options
+                )
+                # There is no public way to it.
+                _end_in_silence(connection._transport)  # type: ignore[attr-defined]  # it has one
+                return connection
+            except DATABASE_AWAY:
+                # The next connection begins where this one ends.
+                self._urls.rotate(-1)
+                if not left:
+                    raise
+        raise AssertionError("a URL has one host at least")
+
+
+def _end_in_silence(transport: asyncio.BaseTransport) -> None:
+    """Has the system end a connection whose other end is gone without a word, as when a machine is lost.
+
+    By itself TCP tries for a quarter of an hour. A timeout of a statement does not help: what is given up is
+    cancelled first, over a connection to the same machine, and that is waited for.
+    """
+    with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as duplicate:
+        duplicate.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if sys.platform == "linux":
+            for option, seconds in (
+                (socket.TCP_KEEPIDLE, KEEPALIVE_SECONDS),
+                (socket.TCP_KEEPINTVL, KEEPALIVE_SECONDS),
+                (socket.TCP_USER_TIMEOUT, SILENCE_SECONDS_MAX * 1000),
+            ):
+                duplicate.setsockopt(socket.IPPROTO_TCP, option, seconds)
+
+
 async def _leave_as_it_is(_: Connection) -> None:
     """What a session may set, services set for a transaction alone: putting it back costs a round trip.
 
@@ -122,6 +186,11 @@ async def durability_gaps(pool: Pool) -> list[str]:
         "SELECT name, setting FROM pg_settings WHERE name = ANY($1)", list(DURABILITY)
     )
     return [f"{row['name']}={row['setting']}" for row in rows if row["setting"] == "off"]
+
+
+async def confirm(connection: Pool | Connection) -> None:
+    """Returns once all that was read before is as durable as a commit that was answered."""
+    await connection.execute(CONFIRM)
 
 
 def refuse_unsafe_library_mode() -> None:

@@ -30,6 +30,7 @@ COMMANDS = (
     "bi",
     "buffer",
     "case",
+    "cluster",
     "key",
     "projection",
     "quarantine",

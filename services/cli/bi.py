@@ -257,7 +257,7 @@ def _admin(data: Path, database_url: str) -> tuple[str, str]:
         system.sql, role=embedded_postgres.ADMIN, password=password, database="postgres"
     )
     # The mode as embedded_postgres.py has it for our own clients; a BI tool may not know it.
-    return f"{admin_url}?sslmode=disable", system.sql
+    return f"{admin_url}{'&' if '?' in admin_url else '?'}sslmode=disable", system.sql
 
 
 def _running(data: Path) -> RunningSystem:

@@ -3,7 +3,8 @@
 Secrets are written once and whole, `system.json` tells the other commands where the running system
 is, and the lock lets one launcher in at a time. What the files mean is left to those that use them.
 
-    postgres/     the embedded cluster          logs/        one file per process, appended to
+    postgres/     the embedded cluster (`up --cluster` has postgres-1/, postgres-2/ and nats-1/ to nats-3/)
+    logs/         one file per process, appended to
     secrets/      passwords and keys            system.json  addresses, while the system runs
     lock          held by the launcher, its process id inside
 """
@@ -36,14 +37,33 @@ class LaunchError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One process of `up --cluster`, as it was when it was last written down."""
+
+    name: str
+    # "gateway", "touchpoint", "scoring", "postgres", "nats".
+    kind: str
+    address: str
+    # None while it is dead.
+    pid: int | None
+    log: str
+    # Where it listens for HTTP, too.
+    http: str = ""
+    # What a person is told of it, such as "primary".
+    doing: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunningSystem:
     """What `system.json` says."""
 
     pid: int
+    # HOST:PORT, or "ipv4:HOST:PORT,HOST:PORT" of several gateways.
     grpc: str
     http: str
     sql: str
     key_file: str
+    parts: tuple[Part, ...] = ()
 
 
 class DataFolder:
@@ -80,6 +100,11 @@ class DataFolder:
         """
         assert self._mark, "the folder has not been created"
         return self._mark
+
+    @property
+    def marked(self) -> dict[str, str]:
+        """What the environment of each process has that is started on the folder."""
+        return {PROCESS_MARK: self.mark}
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -130,7 +155,9 @@ class DataFolder:
     def running(self) -> RunningSystem | None:
         """The system that runs on this folder; None without one, a killed one included."""
         try:
-            system = RunningSystem(**json.loads(self.system_file.read_text()))
+            told = json.loads(self.system_file.read_text())
+            told["parts"] = tuple(Part(**each) for each in told.get("parts", ()))
+            system = RunningSystem(**told)
             os.kill(system.pid, 0)
         except (FileNotFoundError, NotADirectoryError, ProcessLookupError):
             return None

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -55,9 +55,15 @@ class EmbeddedPostgres:
         port: int,
         settings: Sequence[str] = (),
         start_seconds_max: float = START_SECONDS_MAX,
+        copied_from_port: int | None = None,
     ) -> None:
-        """settings: for this start alone, such as "hot_standby=off"."""
+        """settings: for this start alone, such as "hot_standby=off".
+
+        copied_from_port: where a server of the same password listens; a folder that is missing becomes its
+        standby's rather than a cluster of its own.
+        """
         self._settings = settings
+        self._copied_from_port = copied_from_port
         self._start_seconds_max = start_seconds_max
         self._folder = folder
         self._log = log
@@ -71,6 +77,12 @@ class EmbeddedPostgres:
         return (
             f"postgresql://{ADMIN}:{self._password}@127.0.0.1:{self._port}/postgres?sslmode=disable"
         )
+
+    @property
+    def pid(self) -> int | None:
+        """The postmaster's, while it runs."""
+        running = self._process is not None and self._process.poll() is None
+        return self._process.pid if self._process and running else None
 
     def start(self, pause: Callable[[float], None] = time.sleep) -> None:
         """Returns when the server accepts connections. An exception out of `pause` ends the wait."""
@@ -118,6 +130,13 @@ class EmbeddedPostgres:
         # A backend outlives a killed postmaster until its statement ends.
         _kill(self._folder)
 
+    def kill(self) -> None:
+        """SIGKILL to all of it: from then on it answers nobody."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(QUIT_SECONDS_MAX)
+        _kill(self._folder)
+
     def failure(self) -> str | None:
         """How the server ended although nobody stopped it; None while it runs."""
         if self._process is None or self._process.poll() is None:
@@ -125,41 +144,25 @@ class EmbeddedPostgres:
         return self._log.exit_report("PostgreSQL", self._process.returncode)
 
     def _create(self, account: Account, pause: Callable[[float], None]) -> None:
-        """Makes the cluster beside its place and renames it: a kill leaves all of it or nothing."""
+        """Makes the files beside their place and renames them: a kill leaves all of it or nothing."""
         unfinished = _unfinished(self._folder)
         try:
             unfinished.mkdir(mode=0o700)
-            # No name in the file system, so a kill leaves no password in the folder.
-            with tempfile.TemporaryFile(dir=self._folder.parent) as password:
-                password.write(self._password.encode())
-                password.seek(0)
-                if account.uid is not None:
-                    os.chown(unfinished, account.uid, account.gid)
-                    os.chown(password.fileno(), account.uid, account.gid)
-                initdb = self._run(
-                    account,
-                    [
-                        *(program("initdb"), "-D", str(unfinished), "--username", ADMIN),
-                        *("--pwfile=/dev/stdin", "--auth=scram-sha-256", "--data-checksums"),
-                        # The builtin locale sorts alike on every machine; an update of the C
-                        # library cannot corrupt an index.
-                        *("--encoding=UTF8", "--locale-provider=builtin", "--locale=C"),
-                        *("--builtin-locale=C.UTF-8", "--no-instructions"),
-                        *(f"--set={setting}" for setting in SETTINGS),
-                    ],
-                    # Its work is thrown away then, so there is nothing that it should put in order.
-                    dies_by=signal.SIGKILL,
-                    stdin=password.fileno(),
-                )
+            if account.uid is not None:
+                os.chown(unfinished, account.uid, account.gid)
+            if self._copied_from_port is None:
+                name, making = "initdb", self._initdb(account, unfinished)
+            else:
+                name, making = "pg_basebackup", self._copy(account, unfinished)
             try:
-                while initdb.poll() is None:
+                while making.poll() is None:
                     pause(POLL_SECONDS)
             except BaseException:
-                initdb.kill()
-                initdb.wait()
+                making.kill()
+                making.wait()
                 raise
-            if initdb.returncode:
-                raise LaunchError(self._log.exit_report("initdb", initdb.returncode))
+            if making.returncode:
+                raise LaunchError(self._log.exit_report(name, making.returncode))
             unfinished.rename(self._folder)
             sync_folder(self._folder.parent)
         except OSError as e:
@@ -171,6 +174,44 @@ class EmbeddedPostgres:
             if unfinished.exists():
                 _kill(unfinished)
                 shutil.rmtree(unfinished, ignore_errors=True)
+
+    def _initdb(self, account: Account, unfinished: Path) -> subprocess.Popen[bytes]:
+        # No name in the file system, so a kill leaves no password in the folder.
+        with tempfile.TemporaryFile(dir=self._folder.parent) as password:
+            password.write(self._password.encode())
+            password.seek(0)
+            if account.uid is not None:
+                os.chown(password.fileno(), account.uid, account.gid)
+            return self._run(
+                account,
+                [
+                    *(program("initdb"), "-D", str(unfinished), "--username", ADMIN),
+                    *("--pwfile=/dev/stdin", "--auth=scram-sha-256", "--data-checksums"),
+                    # The builtin locale sorts alike on every machine; an update of the C
+                    # library cannot corrupt an index.
+                    *("--encoding=UTF8", "--locale-provider=builtin", "--locale=C"),
+                    *("--builtin-locale=C.UTF-8", "--no-instructions"),
+                    *(f"--set={setting}" for setting in SETTINGS),
+                ],
+                # Its work is thrown away then, so there is nothing that it should put in order.
+                dies_by=signal.SIGKILL,
+                stdin=password.fileno(),
+            )
+
+    def _copy(self, account: Account, unfinished: Path) -> subprocess.Popen[bytes]:
+        return self._run(
+            account,
+            [
+                *(program("pg_basebackup"), f"--pgdata={unfinished}", "--host=127.0.0.1"),
+                *(f"--port={self._copied_from_port}", f"--username={ADMIN}", "--no-password"),
+                # The log that is written meanwhile is read beside; the server's next checkpoint may be far.
+                *("--wal-method=stream", "--checkpoint=fast"),
+                # standby.signal, and where to stream from.
+                "--write-recovery-conf",
+            ],
+            dies_by=signal.SIGKILL,
+            environment={"PGPASSWORD": self._password, "PGSSLMODE": "disable"},
+        )
 
     def _check_version(self) -> None:
         try:
@@ -193,9 +234,10 @@ class EmbeddedPostgres:
         *,
         dies_by: signal.Signals,
         stdin: int = subprocess.DEVNULL,
+        environment: Mapping[str, str] | None = None,
     ) -> subprocess.Popen[bytes]:
         # PGPORT, PGOPTIONS and their like of the user's shell, and an odd locale, are not for us.
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "LC_"))}
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "LC_"))}
         with self._log.open() as log:
             return subprocess.Popen(
                 becoming(
@@ -209,7 +251,7 @@ class EmbeddedPostgres:
                 stdout=log,
                 stderr=log,
                 cwd="/",  # the user's folder may be closed to the account below
-                env=environment | {"LC_ALL": "C"},
+                env={**inherited, **(environment or {}), "LC_ALL": "C"},
                 start_new_session=True,
             )
 
@@ -257,7 +299,7 @@ def user_namespace_works() -> bool:
 def _says_ready(folder: Path, pid: int) -> bool:
     """What pg_ctl looks at: the postmaster writes its state to line 8 of its pid file."""
     lines = _pid_file(folder)
-    return len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() == "ready"
+    return len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() in ("ready", "standby")
 
 
 def _pid_file(folder: Path) -> list[str]:

@@ -237,6 +237,8 @@ def dbt_skeleton() -> dict[str, str]:
 
 def _profile(url: str) -> dict[str, Any]:
     parts = urlsplit(url)
+    # Of several servers the first: a profile names one. A standby answers questions, too.
+    parts = parts._replace(netloc=parts.netloc.partition(",")[0])
     options = dict(parse_qsl(parts.query))
     output = {
         "type": "postgres",

@@ -1,6 +1,8 @@
 """`touchledger status`: how far the journal and the read models are, and whether anything is missing."""
 
 import json
+from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,7 +10,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from services.cli import parts
 from services.cli.ask import ask
+from services.cli.data_folder import Part
 from services.cli.shown import cell
 from services.cli.system import (
     DEFAULT_DATA,
@@ -16,7 +20,9 @@ from services.cli.system import (
     CaOption,
     DataOption,
     KeyOption,
+    NoSystem,
     TargetOption,
+    running,
     stop,
 )
 from touchledger.v1 import scoring_pb2 as pb
@@ -30,7 +36,14 @@ def status(
     ca: CaOption = None,
     json_output: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Show positions, lag, missing positions and counts. Ends with 1 when positions are missing."""
+    """Show positions, lag, missing positions and counts. Ends with 1 when positions are missing.
+
+    Of a system that `up --cluster` runs, each process and whether it is ready, too.
+    """
+    cluster = () if target else _parts(data)
+    if cluster and not json_output:
+        # First: it is there when nobody can answer the rest.
+        Console().print(parts.shown(cluster))
     answer = ask(
         ScoringServiceStub,
         lambda stub, call: stub.GetStatus(pb.GetStatusRequest(), **call),
@@ -53,6 +66,8 @@ def status(
             "events": dict(sorted(answer.events.items())),
             "projected_by": answer.projected_by or None,
         }
+        if cluster:
+            shown["parts"] = [asdict(part) | {"state": parts.state(part)} for part in cluster]
         typer.echo(json.dumps(shown))
     else:
         table = Table(box=box.SIMPLE, show_header=False)
@@ -71,3 +86,11 @@ def status(
         Console().print(table)
     if answer.missing_positions:
         stop(f"{answer.missing_positions} positions are missing", EXIT_REFUSED)
+
+
+def _parts(data: Path) -> tuple[Part, ...]:
+    try:
+        return running(data).parts
+    except NoSystem:
+        # Said by whoever asks it.
+        return ()

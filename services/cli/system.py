@@ -156,10 +156,14 @@ def is_local(target: str) -> bool:
     """Whether what is sent there stays on this machine. Anything not plainly so is taken as remote."""
     if target.startswith("unix:"):
         return True
-    # Lists of addresses ("ipv4:127.0.0.1:1,10.0.0.1:1") fail to parse as one address, as they should.
     for scheme in ("dns:///", "ipv4:", "ipv6:"):
         target = target.removeprefix(scheme)
-    host, colon, port = target.rpartition(":")
+    # "ipv4:127.0.0.1:1,10.0.0.1:1" is as far away as its farthest address.
+    return all(map(_is_loopback, target.split(",")))
+
+
+def _is_loopback(address: str) -> bool:
+    host, colon, port = address.rpartition(":")
     if not colon or not port.isdecimal():
         return False
     if host.lower() == "localhost":

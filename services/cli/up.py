@@ -67,6 +67,23 @@ BackupOption = Annotated[
     ),
 ]
 
+ClusterOption = Annotated[
+    bool,
+    typer.Option(
+        "--cluster",
+        help="What production has, for trying failures by hand: two of each service, PostgreSQL with a "
+        "synchronous standby, three NATS servers. Each process is told with its id; one that dies is started "
+        "again.",
+    ),
+]
+BufferOption = Annotated[
+    bool,
+    typer.Option(
+        "--buffer/--no-buffer",
+        help="With --cluster: gateways queue in NATS and answer QUEUED, or append and answer RECORDED.",
+    ),
+]
+
 
 def up(
     data: system.DataOption = system.DEFAULT_DATA,
@@ -78,6 +95,8 @@ def up(
     reporting_zone: ReportingZone = DEFAULTS.reporting_zone,
     database_url: DatabaseUrl = "",
     backup_folder: BackupOption = None,
+    cluster: ClusterOption = False,
+    buffer: BufferOption = True,
 ) -> None:
     """Start everything on this machine and serve until Ctrl-C."""
     options = LauncherOptions(
@@ -89,6 +108,8 @@ def up(
         reporting_zone=reporting_zone,
         database_url=database_url,
         backup_folder=backup_folder,
+        cluster=cluster,
+        buffer=buffer,
     )
     serve(DataFolder(data), options)
 
@@ -131,6 +152,13 @@ def addresses(folder: DataFolder, launcher: Launcher) -> list[str]:
     psql = "psql" if shutil.which("psql") else embedded_postgres.program("psql")
     return [
         "",
+        *(
+            f"  {part.name:12} {part.address:21} process {part.pid}"
+            + (f"  HTTP {part.http}" if part.http else "")
+            + (f"  {part.doing}" if part.doing else "")
+            for part in running.parts
+        ),
+        *([""] if running.parts else []),
         "Touchledger is ready",
         f"  gRPC       {running.grpc}",
         f"  HTTP       {running.http}",

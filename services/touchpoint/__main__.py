@@ -1,7 +1,14 @@
 """Runs the touchpoint service: python -m services.touchpoint."""
 
+import asyncio
+
 from services.chassis import logs, settings, telemetry
-from services.chassis.postgres import durability_gaps, open_pool, refuse_unsafe_library_mode
+from services.chassis.postgres import (
+    confirm,
+    durability_gaps,
+    open_pool,
+    refuse_unsafe_library_mode,
+)
 from services.chassis.server import Server, run_process
 from services.touchpoint.cases_servicer import RecoveryCaseServicer
 from services.touchpoint.catalog_servicer import TouchpointCatalogServicer
@@ -18,6 +25,8 @@ from services.touchpoint.settings import Settings
 from touchledger.v1 import buffer_pb2_grpc, cases_pb2_grpc, catalog_pb2_grpc, journal_pb2_grpc
 
 NAME = "touchpoint"
+# A commit of nothing takes milliseconds; below READINESS_DEADLINE_SECONDS, so that the reason is told.
+CONFIRM_SECONDS_MAX = 1.5
 # One connection appends, one follows recoveries; the others read.
 CONNECTIONS_MAX = 8
 # The append lock is held for milliseconds; a wait this long means that its holder hangs.
@@ -36,6 +45,12 @@ async def main() -> None:
 
             async def ready() -> str:
                 gaps = await durability_gaps(pool)
+                try:
+                    # An ack is possible when a commit is answered, on a standby that each one waits for.
+                    async with asyncio.timeout(CONFIRM_SECONDS_MAX):
+                        await confirm(pool)
+                except TimeoutError:
+                    return "no commit is answered: is the synchronous standby there?"
                 return "" if configured.unsafe_durability else ", ".join(gaps)
 
             server = Server(name=NAME, settings=configured, ready=ready)

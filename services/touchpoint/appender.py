@@ -24,7 +24,7 @@ from opentelemetry import trace
 
 from services.chassis import telemetry
 from services.chassis.errors import DATABASE_AWAY, Corrupt, Exhausted
-from services.chassis.postgres import Connection, Pool
+from services.chassis.postgres import Connection, Pool, confirm
 from services.touchpoint import row, seal
 from services.touchpoint.row import Rows
 
@@ -182,6 +182,8 @@ class Appender:
         # The ids stored lately: the younger and the older half.
         self._recent, self._less_recent = set[bytes](), set[bytes]()
         self._look_ups_left = 0
+        # Up to here each event is where it has to be before it is answered.
+        self._durable_up_to = 0
         _appenders.add(self)
 
     def queue(self) -> tuple[int, int]:
@@ -327,6 +329,7 @@ class Appender:
                 self._look_ups_left = COMMITS_WITH_LOOK_UP
         self._remember(ids)
         if plan.size:
+            self._durable_up_to = first + plan.size - 1
             commit_size.record(plan.size)
         for request, answer in zip(requests, plan.answers, strict=True):
             if request.done.done():
@@ -365,10 +368,28 @@ class Appender:
         if not plan.size:
             # A duplicate is answered from the journal that this process was started on, or not at all.
             self._check(await connection.fetchval(JOURNAL_ID))
+            await self._confirm(connection, plan)
             return 0
         if plan.size <= self._call_events_max:
             return await self._call(connection, plan)
         return await self._copy(connection, plan)
+
+    async def _confirm(self, connection: Connection, plan: Plan) -> None:
+        """A duplicate is answered as the first one is, which may have been cut off and never answered."""
+        stored = (
+            each.position
+            for answer in plan.answers
+            if isinstance(answer, list)
+            for each in answer
+            if isinstance(each, Result)
+        )
+        await self.confirm_up_to(connection, max(stored, default=0))
+
+    async def confirm_up_to(self, connection: Pool | Connection, position: int) -> None:
+        """Before somebody is told that what was read is recorded."""
+        if position > self._durable_up_to:
+            await confirm(connection)
+            self._durable_up_to = max(self._durable_up_to, position)
 
     async def _call(self, connection: Connection, plan: Plan) -> int:
         attempts = [rows.attempt for rows, indexes in plan.chosen for _ in indexes]

@@ -213,9 +213,11 @@ class Journal:
         return await self._pool.fetch(STREAM, originator_id, after, limit)
 
     async def positions(self, originator_ids: Sequence[bytes]) -> dict[bytes, tuple[int, bytes]]:
-        """Where published events are, of those that are stored, and the digests of their contents."""
+        """Where published events are, of those that are recorded, and the digests of their contents."""
         ids = [UUID(bytes=each) for each in originator_ids]
         rows = await self._pool.fetch(POSITIONS, ids)
+        last = max((row["notification_id"] for row in rows), default=0)
+        await self._appender.confirm_up_to(self._pool, last)
         return {
             row["originator_id"].bytes: (row["notification_id"], row["content_digest"])
             for row in rows

@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -232,6 +234,25 @@ async def test_a_transaction_that_was_given_up_leaves_nothing_on_its_connection(
         with pytest.raises(asyncio.CancelledError):
             await task
         assert before == await pool.fetch(STATE)
+
+
+async def test_a_server_that_says_nothing_hides_no_other_one_of_the_same_url(
+    admin_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = urlsplit(admin_url)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        servers = f"127.0.0.1:{silent.getsockname()[1]},{parts.hostname}:{parts.port}"
+        netloc = f"{parts.username}:{parts.password}@{servers}"
+        url = urlunsplit(parts._replace(netloc=netloc, query="target_session_attrs=primary"))
+        monkeypatch.setenv("TOUCHLEDGER_TOUCHPOINT_DATABASE_URL", url)
+        configured = settings.load(Settings)
+        async with open_pool(configured, name="touchpoint", size_max=2) as pool:
+            assert await pool.fetchval("SELECT NOT pg_is_in_recovery()")
+            began = time.monotonic()
+            async with pool.acquire(), pool.acquire() as second:
+                assert await second.fetchval("SELECT 1")
+            # Which one answers is known by now.
+            assert time.monotonic() - began < postgres.CONNECT_TIMEOUT_SECONDS / 2
 
 
 async def test_the_session_s_server_is_durable(journal_pool: Pool) -> None:

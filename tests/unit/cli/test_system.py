@@ -98,6 +98,7 @@ def test_the_key_is_in_no_traceback() -> None:
         "[::1]:50051",
         "dns:///localhost:50051",
         "ipv4:127.0.0.1:50051",
+        "ipv4:127.0.0.1:50051,127.0.0.1:50061",
         "ipv6:[::1]:50051",
         "unix:/run/touchledger.sock",
     ],
