@@ -68,6 +68,13 @@ def partition_of(subject: str) -> int:
     return int(subject.split(".")[2])
 
 
+def raise_if_cancelled() -> None:
+    """After each wait for the library, which forgets a cancellation that comes while it flushes."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 class ApiError(Exception):
     """What JetStream has refused."""
 
@@ -210,8 +217,10 @@ class Link:
             pending_size=0,
             tls=self._tls,
         )
+        raise_if_cancelled()
         for subject, heard in self._heard.items():
             await client.subscribe(subject, cb=heard)
+            raise_if_cancelled()
         self.generation += 1
         self._client = client
         log.info("buffer", connected=True)
@@ -236,7 +245,11 @@ class Link:
         try:
             # The library's own deadline begins after what it sends was taken.
             async with asyncio.timeout(seconds_max):
-                return await client.request(subject, payload, timeout=seconds_max, headers=headers)
+                answer = await client.request(
+                    subject, payload, timeout=seconds_max, headers=headers
+                )
+                raise_if_cancelled()
+                return answer
         except (OSError, TimeoutError, nats.errors.Error) as error:
             raise Unavailable("an answer of the buffer", got=type(error).__name__) from error
 

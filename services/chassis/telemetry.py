@@ -72,10 +72,12 @@ def configured(service: str, settings: ServiceSettings) -> Iterator[None]:
         yield
         return
     # Not before it is known that they are wanted: they take half a second and 20 MB.
+    from services.chassis import certificates
     from services.chassis.exporters import exporting
 
     with exporting(service, pushed=pushed, scraped=settings.metrics_listen is not None):
         _Exported.spans, _Exported.measures = pushed, True
+        certificates.measure(settings)
         try:
             yield
         finally:

@@ -24,11 +24,13 @@ from services.cli.backup_folder import (
     check_manifest,
     digest_of,
     key_digest,
+    reason_of,
     write_backup,
 )
 from services.cli.data_folder import DataFolder, LaunchError
 from services.cli.databases import OWNERS, role_url
 from services.cli.embedded_postgres import ADMIN
+from services.cli.stop_signals import StopRequested, raised_at_once
 from services.cli.wal_archive import CLUSTER
 
 CONNECT_SECONDS_MAX = 10.0
@@ -91,7 +93,7 @@ def backup(
             return
         backups.check_apart(DataFolder(data).path)
         backups.create()
-        with backups.locked("backup"):
+        with raised_at_once(), backups.locked("backup"):
             if database_url:
                 made = asyncio.run(_dump(backups, DataFolder(data), database_url, with_secrets))
             else:
@@ -101,8 +103,10 @@ def backup(
         system.stop(str(error), error.exit_code)
     except system.NoSystem as error:
         system.stop(str(error), system.EXIT_UNREACHABLE)
+    except StopRequested:
+        system.stop("stopped: what was not finished is removed", system.EXIT_REFUSED)
     except OSError as error:
-        system.stop(f"backup folder {folder}: {error.strerror}", system.EXIT_REFUSED)
+        system.stop(f"backup folder {folder}: {reason_of(error)}", system.EXIT_REFUSED)
     if json_output:
         typer.echo(json.dumps({"name": made.name, "removed": removed, **asdict(made.backup)}))
         return

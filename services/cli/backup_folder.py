@@ -152,8 +152,11 @@ class BackupFolder:
     def claim(self, cluster: str) -> None:
         """Raises LaunchError where the folder has another cluster's backups."""
         mark = self.path / "cluster"
-        with contextlib.suppress(FileExistsError), mark.open("x") as file:
-            file.write(cluster + "\n")
+        if not mark.exists():
+            # Whole or not at all: a disk that was full once must not make another cluster's of the folder.
+            new = self.path / "cluster.new"
+            new.write_text(cluster + "\n")
+            new.replace(mark)
         if (found := mark.read_text().strip()) != cluster:
             raise LaunchError(
                 f"backup folder {self.path}: has backups of cluster {found}, this one is {cluster}: "
@@ -179,8 +182,7 @@ class BackupFolder:
         found = []
         for folder in sorted(self.path.iterdir()) if self.path.is_dir() else ():
             if NAME.fullmatch(folder.name):
-                said = json.loads((folder / "backup.json").read_text())
-                found.append(Stored(folder, Backup(**said)))
+                found.append(Stored(folder, read_backup(folder / "backup.json")))
         return sorted(found, key=lambda each: each.backup.made_at)
 
     @contextlib.contextmanager
@@ -248,6 +250,16 @@ class BackupFolder:
         return [each.name for each in removed]
 
 
+def read_backup(file: Path) -> Backup:
+    try:
+        return Backup(**json.loads(file.read_bytes()))
+    except (OSError, ValueError, TypeError) as error:
+        raise LaunchError(
+            f"{file}: {type(error).__name__}, want what `touchledger backup` of this release writes, or "
+            f"{file.parent.name} moved out of the folder"
+        ) from error
+
+
 def write_backup(folder: Path, backup: Backup) -> None:
     with (folder / "backup.json").open("w") as file:
         json.dump(asdict(backup), file, indent=2)
@@ -310,3 +322,11 @@ def key_digest(gateway_key: Path) -> str:
     except FileNotFoundError:
         return ""
     return hashlib.sha256(b"touchledger backup\0" + secret.encode()).hexdigest()
+
+
+def reason_of(error: OSError) -> str:
+    """Of a copy of many files, whose error has no reason of its own, the first file's."""
+    if isinstance(error, shutil.Error):
+        [(_, _, why), *_] = error.args[0]
+        return str(why)
+    return error.strerror or type(error).__name__

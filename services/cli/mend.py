@@ -57,19 +57,21 @@ def mend(
             "--touchpoint-url",
             envvar=TOUCHPOINT_URL,
             metavar="URL",
-            help="The journal's database, as the touchpoint service has it. The variable is better: "
-            "other users can see arguments.",
+            show_default=False,
+            help="The journal's database, as the touchpoint service has it. The variable is better, or its "
+            "file in TOUCHLEDGER_SECRETS_DIR: other users can see arguments.",
         ),
-    ],
+    ] = "",
     scoring_url: Annotated[
         str,
         typer.Option(
             "--scoring-url",
             envvar=SCORING_URL,
             metavar="URL",
+            show_default=False,
             help="The read models' database, as the scoring service has it.",
         ),
-    ],
+    ] = "",
     checkpoint: Annotated[
         Path | None,
         typer.Option(
@@ -118,7 +120,8 @@ def module(
     ended = subprocess.run(
         # -P: a folder `services` in the user's own is not ours.
         [sys.executable, "-P", "-m", name, *arguments],
-        env={**os.environ, **variables},
+        # What is not given, the module looks for in the folder of secrets.
+        env={**os.environ, **{name: value for name, value in variables.items() if value}},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

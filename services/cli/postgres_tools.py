@@ -32,19 +32,25 @@ def connection(url: str) -> tuple[str, dict[str, str]]:
 def run(name: str, *arguments: str, url: str) -> None:
     """To its end. Raises LaunchError with the last that it said."""
     shown, environment = connection(url)
-    ended = subprocess.run(
+    with subprocess.Popen(
         tool(name, *arguments, f"--dbname={shown}"),
         env=environment,
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         text=True,
         errors="replace",
-        timeout=TOOL_SECONDS_MAX,
-        check=False,
-    )
-    if ended.returncode:
-        said = "\n".join(ended.stderr.splitlines()[-LINES_TOLD_MAX:])
-        raise LaunchError(f"{name}: failed with exit code {ended.returncode}:\n{said}")
+        start_new_session=True,
+    ) as process:
+        try:
+            _, errors = process.communicate(timeout=TOOL_SECONDS_MAX)
+        except BaseException:
+            # With its children: what streams the log for pg_basebackup would go on without it, for ever.
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    if process.returncode:
+        said = "\n".join(errors.splitlines()[-LINES_TOLD_MAX:])
+        raise LaunchError(f"{name}: failed with exit code {process.returncode}:\n{said}")
 
 
 def tool(name: str, *arguments: str) -> Sequence[str]:

@@ -28,6 +28,7 @@ from services.cli.backup_folder import (
     check_manifest,
     digest_of,
     key_digest,
+    reason_of,
 )
 from services.cli.data_folder import DataFolder, LaunchError, sync_folder
 from services.cli.embedded_postgres import ADMIN, EmbeddedPostgres
@@ -116,7 +117,8 @@ def restore(
     except LaunchError as error:
         system.stop(str(error), error.exit_code)
     except OSError as error:
-        system.stop(f"{error.filename}: {error.strerror}", system.EXIT_REFUSED)
+        place = error.filename or DataFolder(data).path
+        system.stop(f"{place}: {reason_of(error)}", system.EXIT_REFUSED)
     seconds = time.monotonic() - started_at
     if json_output:
         shown = {

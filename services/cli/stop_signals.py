@@ -8,7 +8,7 @@ import contextlib
 import os
 import select
 import signal
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -78,3 +78,12 @@ class StopSignals:
             os.write(self._waker, b"!")
         if self.raise_at_once:
             raise StopRequested
+
+
+@contextlib.contextmanager
+def raised_at_once() -> Iterator[None]:
+    """StopRequested wherever the block is: for work that removes what it has begun."""
+    signals = StopSignals()
+    signals.raise_at_once = True
+    with signals:
+        yield

@@ -18,7 +18,15 @@ import structlog
 from nats.aio.msg import Msg
 
 from services.chassis import clock
-from services.chassis.buffer import STREAM, ApiError, Link, Shape, partitions_of, subjects_of
+from services.chassis.buffer import (
+    STREAM,
+    ApiError,
+    Link,
+    Shape,
+    partitions_of,
+    raise_if_cancelled,
+    subjects_of,
+)
 from services.chassis.errors import Unavailable
 from services.chassis.postgres import Unsuitable
 
@@ -146,6 +154,7 @@ class Stream:
                     before = 0
                     while True:
                         message = await answers.next_msg(READ_SECONDS_MAX)
+                        raise_if_cancelled()
                         headers = message.headers or {}
                         if status := headers.get("Status"):
                             break
@@ -153,6 +162,7 @@ class Stream:
                         before = batches[-1].sequence
             finally:
                 await answers.unsubscribe()
+                raise_if_cancelled()
         except (OSError, TimeoutError, nats.errors.Error) as error:
             raise Unavailable("an answer of the buffer", got=type(error).__name__) from error
         if status not in (END, NOTHING):

@@ -2,7 +2,9 @@
 
 import asyncio
 import ssl
+import urllib.request
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import grpc
@@ -14,6 +16,7 @@ from tests.support.gateway_keys import add_key, bearer
 from tests.support.stack import READY_SECONDS_MAX, Service, free_port
 from touchledger.v1 import keys_pb2, keys_pb2_grpc
 
+ENDS = datetime(2036, 2, 29, tzinfo=UTC)
 ALIVE = health_pb2.HealthCheckRequest(service="liveness")
 
 
@@ -27,7 +30,7 @@ def gateway(
     tmp_path: Path, new_database: Callable[[str], str], authority: trustme.CA
 ) -> Iterator[Service]:
     """Without services behind it, which no test here asks."""
-    issued = authority.issue_cert("localhost")
+    issued = authority.issue_cert("localhost", not_after=ENDS)
     issued.private_key_pem.write_to_path(tmp_path / "tls.key")
     issued.cert_chain_pems[0].write_to_path(tmp_path / "tls.crt")
     (tmp_path / "gateway.key").write_text("17" * 32)
@@ -39,6 +42,7 @@ def gateway(
             "TOUCHLEDGER_GATEWAY_SECRET_KEY_FILE": str(tmp_path / "gateway.key"),
             "TOUCHLEDGER_GATEWAY_TLS_CERT_FILE": str(tmp_path / "tls.crt"),
             "TOUCHLEDGER_GATEWAY_TLS_KEY_FILE": str(tmp_path / "tls.key"),
+            "TOUCHLEDGER_GATEWAY_METRICS_LISTEN": f"{free_port()}",
         },
         tmp_path / "gateway.log",
     )
@@ -87,6 +91,19 @@ async def test_http_is_for_those_who_speak_tls(gateway: Service, authority: trus
     old = ssl.create_default_context(cadata=authority.cert_pem.bytes().decode())
     old.maximum_version = ssl.TLSVersion.TLSv1_2
     assert b"200" in await first_line(port, old)
+
+
+async def test_when_its_certificate_ends_is_told(gateway: Service, authority: trustme.CA) -> None:
+    async with secure(gateway, authority) as channel:
+        await alive(channel)
+    port = gateway.environment["TOUCHLEDGER_GATEWAY_METRICS_LISTEN"]
+    answer = await asyncio.to_thread(urllib.request.urlopen, f"http://127.0.0.1:{port}/metrics")
+    with answer:
+        lines = answer.read().decode().splitlines()
+    [told] = [each for each in lines if each.startswith("touchledger_certificate_expiry_seconds")]
+    labels, _, value = told.partition(" ")
+    assert 'certificate="tls_cert_file"' in labels
+    assert ENDS.timestamp() == float(value)
 
 
 async def first_line(port: int, tls: ssl.SSLContext | None) -> bytes:

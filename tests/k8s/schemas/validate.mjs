@@ -6,6 +6,7 @@ const packages = {
   "cert-manager.io/v1": "@kubernetes-models/cert-manager/cert-manager.io/v1",
   "gateway.networking.k8s.io/v1": "@kubernetes-models/gateway-api/gateway.networking.k8s.io/v1",
   "keda.sh/v1alpha1": "@kubernetes-models/keda/keda.sh/v1alpha1",
+  "monitoring.coreos.com/v1": "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1",
 };
 
 for (const one of JSON.parse(readFileSync(0, "utf8"))) {

@@ -1,11 +1,15 @@
 """Names and shape of the stream."""
 
+import asyncio
+import contextlib
+
 import pytest
 
 from services.chassis.buffer import (
     Link,
     Shape,
     partition_of,
+    raise_if_cancelled,
     refused_durability,
     subject_of,
     tenant_of,
@@ -60,3 +64,19 @@ def test_servers_that_are_none_end_the_start_and_no_password_is_shown(servers: s
     with pytest.raises(Unsuitable) as refused:
         Link(f"{servers},http://u:secret@h:1", name="test")
     assert "secret" not in str(refused.value)
+
+
+async def test_a_cancellation_that_a_library_has_swallowed_is_found_again() -> None:
+    begun = asyncio.Event()
+
+    async def swallowing() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            begun.set()
+            await asyncio.Event().wait()
+        raise_if_cancelled()
+
+    task = asyncio.create_task(swallowing())
+    await begun.wait()
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()

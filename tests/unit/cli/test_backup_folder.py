@@ -1,8 +1,11 @@
 """A folder of backups tells what can be restored of it, and takes no backup that is not whole."""
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+import resource
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from services.cli.backup_folder import (
     Stored,
     check_manifest,
     key_digest,
+    reason_of,
     write_backup,
 )
 from services.cli.data_folder import LaunchError
@@ -146,6 +150,42 @@ def test_the_backups_of_another_cluster_are_not_mixed_with_ours(backups: BackupF
     backups.claim("4711")
     with pytest.raises(LaunchError, match="has backups of cluster 4711, this one is 4712"):
         backups.claim("4712")
+
+
+@contextlib.contextmanager
+def no_room() -> Iterator[None]:
+    """As on a full disk, no file takes a byte."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_folder_whose_disk_was_full_is_nobody_s_yet(backups: BackupFolder) -> None:
+    with pytest.raises(OSError, match="large"), no_room():
+        backups.claim("4711")
+    backups.claim("4712")
+
+
+@pytest.mark.parametrize("content", ['{"kind": ', "{}", '{"of": "a later release"}', None])
+def test_a_backup_that_does_not_say_what_it_is_of_is_named(
+    backups: BackupFolder, content: str | None
+) -> None:
+    file = base(backups).folder / "backup.json"
+    file.unlink() if content is None else file.write_text(content)
+    with pytest.raises(LaunchError, match=f"{file}: .*, want what `touchledger backup`"):
+        backups.all()
+
+
+def test_why_a_folder_could_not_be_copied_is_told(tmp_path: Path) -> None:
+    (tmp_path / "from").mkdir()
+    (tmp_path / "from" / "file").write_bytes(bytes(100_000))
+    with pytest.raises(shutil.Error) as failed, no_room():
+        shutil.copytree(tmp_path / "from", tmp_path / "to")
+    assert "File too large" in reason_of(failed.value)
+    assert "Permission denied" == reason_of(PermissionError(13, "Permission denied"))
 
 
 def test_backups_in_the_data_folder_are_refused(backups: BackupFolder, tmp_path: Path) -> None:

@@ -22,7 +22,10 @@ TARGETS = {
     "production": K8S / "overlays" / "production",
     "production-jetstream": K8S / "overlays" / "production-jetstream",
     "restore": K8S / "restore",
+    "mend": K8S / "mend",
 }
+# They stand beside a system, and what they refer to is there.
+BESIDE = ("restore", "mend")
 WORKLOADS = ("Deployment", "StatefulSet", "Job")
 POSTGRES = {"cnpg.io/cluster": "postgres"}
 QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)(m|[kMGTPE]|[KMGTPE]i)?", re.ASCII)

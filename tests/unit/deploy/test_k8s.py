@@ -10,6 +10,7 @@ import pytest
 
 from tests.unit.deploy import network_rules, platform_rules, settings_rules, workload_rules
 from tests.unit.deploy.manifests import (
+    BESIDE,
     K8S,
     RENDERED,
     ROOT,
@@ -34,8 +35,7 @@ RULES: tuple[Rule, ...] = (
     *network_rules.RULES,
     *platform_rules.RULES,
 )
-# A restore stands beside a running system: what it refers to is there.
-RESTORE_RULES: tuple[Rule, ...] = (
+BESIDE_RULES: tuple[Rule, ...] = (
     fits_the_schemas,
     workload_rules.names_are_unique_and_labelled,
     workload_rules.git_holds_no_secret,
@@ -43,7 +43,7 @@ RESTORE_RULES: tuple[Rule, ...] = (
     workload_rules.pods_are_restricted,
     workload_rules.resources_are_bounded,
 )
-SYSTEMS = tuple(target for target in TARGETS if target != "restore")
+SYSTEMS = tuple(target for target in TARGETS if target not in BESIDE)
 FOLDERS = sorted(str(each.parent.relative_to(K8S)) for each in K8S.rglob("kustomization.yaml"))
 MAKES_SECRET = re.compile(r"create secret generic ([a-z-]+)((?:\s+--from-file=\S+)+)")
 
@@ -68,9 +68,10 @@ def test_every_render_keeps_the_rules(target: str, rule: Rule) -> None:
     assert [] == list(rule(rendered(target)))
 
 
-@pytest.mark.parametrize("rule", RESTORE_RULES, ids=lambda rule: rule.__name__)
-def test_a_restore_keeps_the_rules(rule: Rule) -> None:
-    assert [] == list(rule(rendered("restore")))
+@pytest.mark.parametrize("rule", BESIDE_RULES, ids=lambda rule: rule.__name__)
+@pytest.mark.parametrize("target", BESIDE)
+def test_what_stands_beside_a_system_keeps_the_rules(target: str, rule: Rule) -> None:
+    assert [] == list(rule(rendered(target)))
 
 
 @pytest.mark.usefixtures("kubectl")
@@ -94,6 +95,18 @@ def test_a_restored_system_keeps_the_rules(tmp_path: Path) -> None:
     (plugin,) = cluster["spec"]["plugins"]
     assert "postgres" == source["plugin"]["parameters"]["serverName"]
     assert "postgres-2" == plugin["parameters"]["serverName"]
+
+
+@pytest.mark.parametrize("target", ["single-node", "production"])
+def test_a_database_can_be_applied_alone(target: str) -> None:
+    """By the label that restore/README.md names."""
+    alone = [
+        each
+        for each in rendered(target).objects
+        if each["metadata"].get("labels", {}).get("app.kubernetes.io/name") == "postgres"
+    ]
+    database = {"Cluster", "Database", "ObjectStore", "ScheduledBackup", "NetworkPolicy"}
+    assert database == {each["kind"] for each in alone}
 
 
 def test_the_alerts_are_those_of_the_runbook() -> None:
@@ -182,7 +195,7 @@ def test_every_file_is_in_the_checklist_or_told_of() -> None:
         str(each.relative_to(K8S)) for each in folders if str(each.relative_to(K8S)) not in readme
     ]
     named = re.findall(
-        r"`((?:base|components|overlays|restore|samples|rendered)/[a-z0-9/._-]*)`", readme
+        r"`((?:base|components|overlays|restore|mend|samples|rendered)/[a-z0-9/._-]*)`", readme
     )
     assert named
     assert [] == [each for each in named if not (K8S / each).exists()]

@@ -53,7 +53,8 @@ def test_each_alert_is_tested_to_fire_and_to_stay_silent() -> None:
             alert = re.findall(r'alertname="(\w+)"', asked["expr"])
             (fires if asked["exp_samples"] else silent).extend(alert)
     wanted = [rule["alert"] for rule in rules()]
-    assert (wanted, wanted) == (fires, silent)
+    # Of several cases of one, the order is that of the rules, too.
+    assert (wanted, wanted) == ([*dict.fromkeys(fires)], [*dict.fromkeys(silent)])
 
 
 @pytest.mark.parametrize(

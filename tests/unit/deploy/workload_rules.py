@@ -161,7 +161,7 @@ def images_are_of_one_release(manifests: Manifests) -> Iterator[str]:
             yield f"{what}: imagePullPolicy is not IfNotPresent"
         if "touchledger" in image:
             match container(one).get("command"):
-                case ["python", "-m", module] if find_spec(module):
+                case ["python", "-m", module, *_] if find_spec(module):
                     pass
                 case command:
                     yield f"{what}: runs {command}"
