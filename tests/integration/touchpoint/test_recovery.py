@@ -654,6 +654,7 @@ BEFORE = """
 ALTER TABLE journal.decision_streams DROP COLUMN customer, DROP COLUMN correlation_id,
     DROP COLUMN failure_source, DROP COLUMN failure_event_id;
 DROP TABLE journal.recovery_progress, journal.recovery_retraction, journal.restored;
+DROP TABLE journal.recorder, journal.buffer_partition, journal.buffer_refused;
 DELETE FROM public.schema_migration WHERE number >= 5;
 """
 
