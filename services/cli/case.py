@@ -6,13 +6,14 @@ The rules of what may follow what are the service's (cases.proto): its refusals 
 import asyncio
 import json
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import grpc
 import typer
+from google.protobuf.timestamp_pb2 import Timestamp
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -418,25 +419,28 @@ def _tell(case: pb.RecoveryCase, *, json_output: bool) -> None:
         typer.echo(visible(f"  told by event {case.failure.event_id} of {case.failure.source}"))
     if case.correlation_id:
         typer.echo(visible(f"  episode {case.correlation_id}"))
-    typer.echo(visible(f"  {utc(case.opened_at)} opened by {case.opened_by}"))
+    # In the order of decisions: after a reopening, what was put right before it comes before it.
+    for moment, done in sorted(_done(case), key=lambda each: each[0].ToNanoseconds()):
+        typer.echo(visible(f"  {utc(moment)} {done}"))
+
+
+def _done(case: pb.RecoveryCase) -> Iterator[tuple[Timestamp, str]]:
+    """What was decided, and when, as the case stands."""
+    yield case.opened_at, f"opened by {case.opened_by}"
     if case.HasField("reopened_at"):
-        typer.echo(visible(f"  {utc(case.reopened_at)} reopened ({case.reopened_times} ×)"))
+        yield case.reopened_at, f"reopened ({case.reopened_times} ×)"
     if case.HasField("acknowledged_at"):
-        typer.echo(visible(f"  {utc(case.acknowledged_at)} acknowledged"))
+        yield case.acknowledged_at, "acknowledged"
     for each in case.remedies:
         kind = _word(events_pb2.RemedyKind.Name(each.remedy.kind), "REMEDY_KIND_")
-        cost = _amount(each.remedy.cost)
-        typer.echo(visible(f"  {utc(each.decided_at)} remedy {kind}{cost} by {each.decided_by}"))
+        yield each.decided_at, f"remedy {kind}{_amount(each.remedy.cost)} by {each.decided_by}"
     for given in case.goodwill:
         value = _amount(given.goodwill.value)
-        kind = given.goodwill.kind
-        typer.echo(
-            visible(f"  {utc(given.decided_at)} goodwill {kind}{value} by {given.decided_by}")
-        )
+        yield given.decided_at, f"goodwill {given.goodwill.kind}{value} by {given.decided_by}"
     if case.HasField("closed_at"):
         result = _word(events_pb2.RecoveryResult.Name(case.result), "RECOVERY_RESULT_")
         why = f", {case.close_reason}" if case.close_reason else ""
-        typer.echo(visible(f"  {utc(case.closed_at)} closed by {case.decided_by}: {result}{why}"))
+        yield case.closed_at, f"closed by {case.decided_by}: {result}{why}"
 
 
 def _amount(money: events_pb2.Money) -> str:

@@ -1,12 +1,12 @@
 """Touchpoints that stop asking their customers, as counts that rules can watch.
 
 Silence is a fact of the calendar: whether anybody asked in the N days that follow a day, N being the rule's
-grace. It can begin on each day on which the touchpoint asked somebody, and on the first day on which anything
-is known of its customers, so that one which never asks is told of, too. Those days are asking_due. Those of
-them after which nobody was asked for N days are asking_lapsed: one for each silence, told once, when the N
-days are over. A request that occurred in the N days and is recorded later takes the alarm back, and a
-touchpoint that is retired by their end owes nothing. Where clocks are put back meanwhile, they end an hour
-early.
+grace. It can begin on each day on which the touchpoint asked somebody, and on the first day on which it met a
+customer, heard one or decided not to ask, so that one which never asks is told of, too. Those days are
+asking_due. Those of them after which nobody was asked for N days are asking_lapsed: one for each silence,
+told once, when the N days are over. A request that occurred in the N days and is recorded later takes the
+alarm back, and a touchpoint that is retired by their end owes nothing. Where clocks are put back meanwhile,
+they end an hour early.
 """
 
 # In the place of a fact table.
@@ -44,6 +44,9 @@ WITH of_day AS (
           UNION ALL
           SELECT touchpoint, reporting_date, from_position, to_position, true, false
             FROM fact_interaction WHERE tenant = $1
+          UNION ALL
+          SELECT touchpoint, reporting_date, from_position, to_position, true, false
+            FROM fact_feedback WHERE tenant = $1 AND signal_index = 0
           UNION ALL
           SELECT d.touchpoint, (d.declared_at AT TIME ZONE t.reporting_zone)::date, d.from_position, NULL,
                  false, false

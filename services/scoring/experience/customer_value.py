@@ -133,6 +133,9 @@ WITH numbered AS (
 ), valued AS (
   SELECT *, m * CASE WHEN years = 0 THEN q / NULLIF(1 - q, 0)
                      WHEN q = 1 THEN years
+                     -- 1 - power(q, years) is 1 then, and PostgreSQL refuses a power that is smaller than
+                     -- a number can be.
+                     WHEN q < 0.001 AND years > 10 THEN q / (1 - q)
                      ELSE q * (1 - power(q, years)) / (1 - q) END AS clv
     FROM yearly
 )

@@ -21,9 +21,10 @@ def median_columns(name: str, meaning: str) -> dict[str, Column]:
 def median_bounds(values: str) -> tuple[str, str]:
     """Of an array in order, as SQL expressions. Beyond its ends an array is NULL."""
     n = f"cardinality({values})"
+    # exp refuses what is smaller than a number can be, as below -745: the first of 1,076 values.
     j = f"""(SELECT count(*)::integer
-          FROM (SELECT sum(exp(lgamma({n} + 1.0) - lgamma(i + 1.0) - lgamma({n} - i + 1.0)
-                               - {n} * ln(2::double precision))) OVER (ORDER BY i) AS below
+          FROM (SELECT sum(exp(greatest(-700, lgamma({n} + 1.0) - lgamma(i + 1.0) - lgamma({n} - i + 1.0)
+                                              - {n} * ln(2::double precision)))) OVER (ORDER BY i) AS below
                   FROM generate_series(0, {n} / 2) AS i) AS tail
          WHERE below <= 0.025)"""  # noqa: S608  # literals
     return f"({values})[{j}]", f"({values})[{n} + 1 - {j}]"

@@ -88,6 +88,13 @@ def test_a_case_goes_from_open_to_closed_and_back_by_hand(desk: Desk) -> None:
         assert done in shown
     reopened = desk.told("reopen", "case-1", "--reason", "failed_again")
     assert ("CASE_STATUS_OPEN", 1) == (reopened["status"], reopened["reopened_times"])
+    told = [line.split(" ", 4)[4] for line in desk.run("show", "case-1").stdout.splitlines()[-4:]]
+    assert [
+        "opened by till",
+        "remedy refund 12.50 EUR by till",
+        "goodwill voucher 5 EUR by till",
+        "reopened (1 ×)",
+    ] == told
 
 
 def test_cases_are_listed_by_touchpoint_status_and_assignee_over_pages(desk: Desk) -> None:

@@ -9,7 +9,7 @@ from google.protobuf.duration_pb2 import Duration
 from services.chassis.errors import Malformed
 from tests.integration.scoring.test_alerts import TENANT, Shop, moment
 from tests.integration.scoring.test_alerts import shop as shop
-from tests.support.events import event
+from tests.support.events import csat, event
 from touchledger.v1 import alerts_pb2 as pb
 from touchledger.v1 import events_pb2
 
@@ -92,6 +92,23 @@ async def test_a_touchpoint_that_never_asked_is_told_of_from_when_it_first_met_a
     await passes(shop, "2026-09-20T00:01")
     # Put or not, it is the moment that the 30 days were over.
     assert [("store.checkout", "2026-08-01", "2026-09-01", False)] == said(await shop.told())
+
+
+async def test_a_touchpoint_that_hears_customers_unasked_is_told_of_as_any_other(
+    shop: Shop,
+) -> None:
+    await shop.rules.put(TENANT, rule())
+    for day in ("2026-08-01", "2026-08-15"):
+        answer = {"signals": [csat("4")]}
+        heard = event(
+            event_id=f"heard {day}",
+            occurred_at=f"{day}T10:00:00Z",
+            touchpoint="web.reviews",
+            feedback_received=answer,
+        )
+        await shop.record(moment(f"{day}T20:00"), heard)
+    await passes(shop, "2026-09-01T00:01")
+    assert [("web.reviews", "2026-08-01", "2026-09-01", False)] == said(await shop.told())
 
 
 async def test_a_request_that_is_recorded_late_takes_the_alarm_back_and_one_in_time_prevents_it(

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from tests.support.events import event
 from tests.support.experience import Figures, Row
 from touchledger.v1 import events_pb2 as events
@@ -79,6 +81,26 @@ async def test_the_worth_is_the_sum_of_discounted_margins(figures: Figures) -> N
     for name, worth in expected.items():
         assert abs(float(rows[name]["clv"]) - worth) < 1e-9, name
     assert "clv" not in rows["no margin"]
+
+
+async def test_of_a_thousand_who_hardly_come_back_a_century_is_worth_no_more_than_what_is_left(
+    figures: Figures,
+) -> None:
+    """0.0005 to the power of 100 is smaller than a number can be."""
+    rates = {"margin_percent": "50", "discount_percent": "100"}
+    await figures.know(
+        *(paid(f"customer {n}", 0) for n in range(1000)),
+        paid("customer 0", 30),
+        seen("last", 100),
+        assumed("century", **rates, years=100),
+        assumed("decade", **rates, years=10),
+        assumed("for ever", **rates),
+    )
+    rows = by_scenario(await figures.rows(FIGURE))
+    assert "0.001" == rows["century"]["retention"]
+    # A margin of half of 1001 * 365 / 1000, of which 0.0005 / 0.9995 is left.
+    assert pytest.approx(50 * 3.65365 * 0.0005 / 0.9995) == float(rows["century"]["clv"])
+    assert {rows["century"]["clv"]} == {row["clv"] for row in rows.values()}
 
 
 async def test_money_that_went_back_lowers_the_value_and_not_the_number_of_orders(
