@@ -30,7 +30,7 @@ run: $(VENV)/run  ## Start everything without sample data
 test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/dev $(VENV)/node  ## Run the test suite
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder \
-	  --ignore tests/bench --ignore tests/cluster --ignore tests/drill $(ARGS)
+	  --ignore tests/bench --ignore tests/bi --ignore tests/cluster --ignore tests/drill $(ARGS)
 
 test/bench: $(VENV)/bench  ## Try what measures: each bench and the overload, with a few events
 	$(BIN)/python -m pytest tests/bench $(ARGS)

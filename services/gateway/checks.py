@@ -109,11 +109,19 @@ MENDABLE = frozenset(
 )
 
 
-def checked(event: pb.Event) -> "Good | Problem":
-    """The event, or why it is refused, the first reason found."""
+def checked(event: pb.Event, *, source: str = "") -> "Good | Problem":
+    """The event, or why it is refused, the first reason found.
+
+    source: whose event it is, where that is known.
+    """
     encodings = encodings_of([event])
     quick = good(encodings) if encodings else None
-    return quick or problem_of(event) or _columns([event.SerializeToString(deterministic=True)])
+    return (
+        quick
+        or problem_of(event)
+        or _of_itself(event, source)
+        or _columns([event.SerializeToString(deterministic=True)])
+    )
 
 
 def problems_of(events: Sequence[pb.Event]) -> list[Problem | None]:
@@ -231,8 +239,6 @@ def body(event: pb.Event) -> Problem | None:
         return problem(
             "MISSING", "amends.event_id", "nothing", "the id of the event that it amends"
         )
-    if kind in AMENDMENTS and _amends_itself(event):
-        return problem("NOT_ALLOWED", "amends.event_id", "its own", "another event's id")
     if kind not in AMENDMENTS and event.HasField("amends"):
         return problem(
             "NOT_ALLOWED", "amends", "a value", "none: only corrections and retractions amend"
@@ -254,9 +260,12 @@ def body(event: pb.Event) -> Problem | None:
     return None
 
 
-def _amends_itself(event: pb.Event) -> bool:
-    """Where no other source is named it means the one that sends it."""
-    return not event.amends.source and bool(event.amends.event_id == event.event_id)
+def _of_itself(event: pb.Event, source: str) -> Problem | None:
+    """Where an amendment names no source, it means its own."""
+    amends = event.amends
+    if amends.event_id and (amends.source or source, amends.event_id) == (source, event.event_id):
+        return problem("NOT_ALLOWED", "amends.event_id", "its own", "another event's id")
+    return None
 
 
 def _is_of_one(identity: Any) -> bool:

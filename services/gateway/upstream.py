@@ -144,7 +144,7 @@ class Upstream:
                     storing = await self._encoded(shared, filter(None, some))
         if storing:
             return _counted(_told(await storing))
-        found = await _checked(given, some)
+        found = await _checked(given, some, source=caller.source)
         accepted = [each for each in found if isinstance(each, Good)]
         stored: Stored | Queued = NOTHING
         if accepted and not validate_only:
@@ -241,7 +241,7 @@ async def _at_first_sight(encodings: Sequence[bytes]) -> list[Good | None]:
 
 
 async def _checked(
-    given: Sequence[events_pb2.Event | Problem], some: Sequence[Good | None]
+    given: Sequence[events_pb2.Event | Problem], some: Sequence[Good | None], *, source: str
 ) -> list[Good | Problem]:
     """The events in order; `some` as they were found at first sight, if they were looked at."""
     found = list[Good | Problem]()
@@ -250,16 +250,18 @@ async def _checked(
         if seen is not None:
             found.append(seen)
         else:
-            found += await _one_by_one(given[start : start + SLICE_EVENTS])
+            found += await _one_by_one(given[start : start + SLICE_EVENTS], source=source)
     return found
 
 
-async def _one_by_one(events: Sequence[events_pb2.Event | Problem]) -> list[Good | Problem]:
+async def _one_by_one(
+    events: Sequence[events_pb2.Event | Problem], *, source: str
+) -> list[Good | Problem]:
     found = list[Good | Problem]()
     for start in range(0, len(events), ODD_SLICE_EVENTS):
         await asyncio.sleep(0)
         found += [
-            each if isinstance(each, Problem) else checked(each)
+            each if isinstance(each, Problem) else checked(each, source=source)
             for each in events[start : start + ODD_SLICE_EVENTS]
         ]
     return found

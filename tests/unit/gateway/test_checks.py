@@ -2,9 +2,10 @@
 
 import pytest
 
-from services.gateway.checks import DECIMAL, problem_of
+from services.gateway.checks import DECIMAL, checked, problem_of
 from tests.support.events import csat, event, feedback, nps, of_every_body
 from touchledger.v1 import events_pb2 as pb
+from touchledger.v1.problem_pb2 import Problem
 
 
 @pytest.mark.parametrize("kind", of_every_body())
@@ -297,11 +298,6 @@ REFUSED = {
         "scenario.revenue.amount",
     ),
     "retraction of nothing": (event(retraction={}), "MISSING", "amends.event_id"),
-    "retraction of itself": (
-        event(event_id="own", amends={"event_id": "own"}, retraction={}),
-        "NOT_ALLOWED",
-        "amends.event_id",
-    ),
     "correction without body": (amended(correction={}), "MISSING", "correction.body"),
     "correction with a bad signal": (
         amended(correction={"feedback_received": {"signals": [csat("9")]}}),
@@ -329,9 +325,18 @@ def test_a_refusal_names_the_field_what_came_and_what_is_wanted(name: str) -> No
     assert problem.want
 
 
-def test_another_source_s_event_of_the_same_id_may_be_amended() -> None:
-    amends = {"source": "other", "event_id": "own"}
-    assert problem_of(event(event_id="own", amends=amends, retraction={})) is None
+@pytest.mark.parametrize("named", ["", "till"])
+def test_an_event_that_amends_itself_is_refused_and_another_source_s_of_that_id_is_not(
+    named: str,
+) -> None:
+    def amending(source: str) -> pb.Event:
+        amends = {"source": source, "event_id": "own"}
+        return event(event_id="own", amends=amends, retraction={})
+
+    refused = checked(amending(named), source="till")
+    assert isinstance(refused, Problem)
+    assert ("NOT_ALLOWED", "amends.event_id") == (refused.code, refused.field)
+    assert not isinstance(checked(amending("other"), source="till"), Problem)
 
 
 def test_what_came_is_shortened() -> None:
