@@ -266,7 +266,7 @@ class Webhooks:
         return self._keyring.sealed(tenant, secret.encode(), place=_place_of_secret(webhook_id))
 
     def _new_id(self) -> str:
-        # From 0xF8 on the first character is a hyphen, which command lines take for an option, or an underscore.
+        # From 0xF8 on it would begin with a hyphen, which command lines take for an option, or an underscore.
         drawn = bytes([secrets.randbelow(0xF8)]) + secrets.token_bytes(ID_PART_BYTES - 1)
         return base64.urlsafe_b64encode(drawn + self._check(drawn)).decode()
 
